@@ -1,0 +1,30 @@
+"""Start the lab: `python -m app`. Address and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
+
+from __future__ import annotations
+
+import os
+
+# Nothing leaves the machine: no telemetry, no look-ups at a hub. Read by the libraries when they are imported.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def main() -> None:
+    """Build and serve the page until interrupted."""
+    from app.ui import CSS, HEAD, THEME, build_page
+    from tinylab.runs.launch import warm_up
+
+    warm_up()
+    build_page().launch(
+        theme=THEME,
+        css=CSS,
+        head=HEAD,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        max_file_size="1mb",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What the address of the page says: `?run=`, `?tab=`, `?model=`. The browser half is `static/page.js`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.run_ids import UNREADABLE, known_run
+from tinylab.models.catalog import built_in_models, describe_model
+from tinylab.runs.launch import active_run
+from tinylab.runs.record import Run
+from tinylab.runs.store import list_runs
+
+__all__ = ["TABS_BY_KIND", "Attachment", "attach"]
+
+TABS_BY_KIND = {"search": "search", "compare": "compare", "finetune": "finetune", "sample": "generate"}
+_FIRST_TAB = "load"
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Where a newly opened page begins.
+
+    Attributes:
+        tab: the tab to show.
+        runs: the run that each kind of panel shows, "" for none.
+        model: the model that is loaded, "" for none.
+    """
+
+    tab: str
+    runs: dict[str, str]
+    model: str
+
+
+def attach(query: Mapping[str, str]) -> Attachment:
+    """The view that the address names; where it names nothing, the run at work, else the newest run of each kind."""
+    runs = {kind: next((run.id for run in list_runs(kind)), "") for kind in TABS_BY_KIND}
+    wanted = _named_run(query.get("run", "")) or active_run()
+    tab, models = _FIRST_TAB, [query.get("model", ""), *built_in_models()[:1]]
+    if wanted:
+        config = wanted.config()
+        if config.kind in TABS_BY_KIND:
+            tab = TABS_BY_KIND[config.kind]
+            runs[config.kind] = wanted.id
+        models.insert(1, getattr(config, "model", None) or "")
+    if query.get("tab") in {_FIRST_TAB, *TABS_BY_KIND.values()}:
+        tab = query["tab"]
+    return Attachment(tab, runs, next((model for model in models if _can_load(model)), ""))
+
+
+def _can_load(model: str) -> bool:
+    try:
+        describe_model(model)
+        return True
+    except UNREADABLE:
+        return False
+
+
+def _named_run(run_id: str) -> Run | None:
+    try:
+        run = known_run(run_id)
+        run.config()
+        return run
+    except UNREADABLE:
+        return None

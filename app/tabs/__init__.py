@@ -1,0 +1,7 @@
+"""The tabs of the lab, in order. A new one is a file here and a line below."""
+
+from app.tabs import compare, finetune, generate, load, search
+
+__all__ = ["TABS"]
+
+TABS = (load, search, compare, finetune, generate)

@@ -1,0 +1,73 @@
+"""Generate: the original and its shallow descendants, side by side from the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.lab import Lab
+from app.menus import shallow_models
+from app.panel import JobPanel
+from app.tabs.finetune import parse_numbers
+from app.views.generate import SLOTS, view
+from tinylab.config import SampleConfig
+from tinylab.sampling import SAMPLERS
+
+__all__ = ["ID", "TITLE", "build", "make_config"]
+
+ID, TITLE = "generate", "Generate"
+_DEFAULT = {name: field.default for name, field in SampleConfig.model_fields.items()}
+
+_INTRO = """
+The same noise, the same classes, the same number of steps: what do half the blocks cost in quality, and what do they
+save in time? Add a model that was cut but **not** fine-tuned to see what recovery is for.
+"""
+
+
+def build(lab: Lab) -> None:
+    """Settings on the left; pictures and numbers on the right."""
+    panel = JobPanel("sample", "Generate", view, SLOTS, hint="Pick shallow models, then press Generate.")
+    lab.panels["sample"] = panel
+    samplers = [(SAMPLERS.entry(name).label, name) for name in SAMPLERS.names()]
+    with gr.Row(elem_classes="tl-work"):
+        with gr.Column():
+            gr.Markdown(_INTRO)
+            against = gr.Dropdown(
+                shallow_models(),
+                value=[],
+                multiselect=True,
+                max_choices=4,
+                label="Beside the original",
+                info="shallow models of your runs",
+                elem_id="sample-against",
+            )
+            sampler = gr.Radio(samplers, value=_DEFAULT["sampler"], label="Sampler", elem_id="sample-sampler")
+            steps = gr.Slider(1, 250, value=_DEFAULT["steps"], step=1, label="Steps", elem_id="sample-steps")
+            guidance = gr.Slider(
+                0,
+                8,
+                value=_DEFAULT["guidance"],
+                step=0.1,
+                label="Guidance",
+                info="1 is none",
+                elem_id="sample-guidance",
+            )
+            classes = gr.Textbox(
+                "", label="Classes", placeholder="all, or 3, 5, 8", elem_id="sample-classes", max_lines=1
+            )
+            with gr.Row():
+                count = gr.Number(_DEFAULT["n"], precision=0, label="Images", elem_id="sample-count", min_width=80)
+                seed = gr.Number(0, precision=0, label="Seed", elem_id="sample-seed", min_width=80)
+            panel.controls()
+        with gr.Column():
+            panel.display()
+    fields = {"model": lab.model, "against": against, "sampler": sampler, "steps": steps, "guidance": guidance}
+    panel.wire(make_config, {**fields, "classes": classes, "n": count, "seed": seed})
+    lab.refresh("generate", shallow_models, against)
+
+
+def make_config(against: Sequence[str] | None, classes: str | None, **values: Any) -> SampleConfig:
+    """The form's values as a config."""
+    return SampleConfig.create(against=tuple(against or ()), classes=parse_numbers(classes), **values)

@@ -1,0 +1,95 @@
+"""Load: pick a model and see what it is."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from app.lab import Lab
+from app.messages import confirm, message_place, problem
+from app.run_ids import UNREADABLE
+from app.views.names import model_label
+from app.views.parts import cells, picture, table
+from tinylab.errors import BadRequest
+from tinylab.models.catalog import built_in_models, describe_model
+
+__all__ = ["ID", "TITLE", "build", "load", "model_card", "show"]
+
+ID, TITLE = "load", "Load"
+
+_INTRO = """
+### Make a diffusion transformer shallow
+A diffusion transformer draws by passing an image through a stack of **blocks**, many times over. Half of them can go:
+twice the speed. The question is *which half*. Tinylab learns it, then lets the shallow model recover.
+
+**1 Load** a model · **2 Search** for the blocks to keep · **3 Compare** with simple rules · **4 Fine-tune** the shallow
+model · **5 Generate** with both, side by side.
+"""
+
+
+def build(lab: Lab) -> None:
+    """The model menu and the card of the loaded model."""
+    with gr.Row(elem_classes="tl-work tl-halves"):
+        with gr.Column():
+            gr.Markdown(_INTRO)
+            choice = gr.Dropdown(
+                choices=list(built_in_models()),
+                value=None,
+                allow_custom_value=True,
+                label="Model",
+                info="built in, or the path of a model folder or run",
+                elem_id="load-model",
+            )
+            button = gr.Button("Load", variant="primary", elem_id="load-start")
+            message = message_place("load-message")
+        with gr.Column():
+            card = gr.HTML(elem_id="load-card", apply_default_css=False)
+    button.click(load, [choice], [message, lab.model], show_progress="hidden", api_visibility="private").then(
+        None, [lab.model], None, js="(model) => tinylab.remember('model', model)"
+    )
+    lab.follow_model(lambda model: gr.Dropdown(value=model or None, allow_custom_value=True), choice)
+    lab.follow_model(show, card)
+
+
+def load(reference: str | None) -> list[Any]:
+    """The message and the loaded model after somebody asked for `reference`."""
+    try:
+        info = describe_model((reference or "").strip())
+    except (BadRequest, OSError) as error:
+        return [problem(str(error)), gr.skip()]
+    return [confirm(f"Loaded {info.name}. Go on to Search."), info.name]
+
+
+def show(reference: str) -> str:
+    """The card of the loaded model, empty if it is not there any more."""
+    try:
+        return model_card(reference)
+    except UNREADABLE:
+        return ""
+
+
+def model_card(reference: str) -> str:
+    """What the model is, as HTML: a drawing of its blocks, its numbers, and pictures of what it draws."""
+    info = describe_model(reference)
+    config = info.config
+    side, channels = config.get("input_size"), config.get("in_channels")
+    facts = [
+        ("Kind", f"{info.architecture}, diffusion transformer"),
+        ("Images", f"{side}×{side}, {channels} channel{'s' if channels != 1 else ''}"),
+        ("Classes", str(config.get("num_classes"))),
+        ("Blocks", " + ".join(str(count) for count in info.depth.values())),
+        ("Width", f"{config.get('hidden_size')}, {config.get('num_heads')} heads"),
+        ("Weights", f"{info.parameters:,}"),
+    ]
+    kept = info.kept or {stack: list(range(count)) for stack, count in info.depth.items()}
+    strips = "".join(cells(kept[stack], count) for stack, count in info.full_depth.items())
+    cut = "" if info.kept is None else '<p class="tl-note">This model was cut: the filled blocks stayed.</p>'
+    samples = info.path / "samples.png"
+    drawn = f"<h4>What it draws</h4>{picture(samples, f'samples of {reference}')}" if samples.is_file() else ""
+    rows = [[html.escape(name), html.escape(value)] for name, value in facts]
+    return (
+        f'<div class="tl-card"><h3>{html.escape(model_label(reference))}</h3>{strips}{cut}'
+        f'<div class="tl-split">{table([], rows)}<div>{drawn}</div></div></div>'
+    )

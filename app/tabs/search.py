@@ -1,0 +1,112 @@
+"""Search: learn which blocks to keep, and watch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app.lab import Lab
+from app.panel import JobPanel
+from app.views.search import SLOTS, view
+from tinylab.config import SearchConfig
+from tinylab.errors import BadRequest
+from tinylab.models.catalog import describe_model
+from tinylab.presets import search_config
+from tinylab.pruning.plan import fitting_patterns
+
+__all__ = ["ID", "TITLE", "build", "make_config", "offer_patterns", "preset_values"]
+
+ID, TITLE = "search", "Search"
+
+_INTRO = """
+Each training step draws, for every image, **which blocks to skip**. Choices that leave the model easy to train become
+likelier. The weights move along, as they will when the shallow model is fine-tuned: so the search looks for the cut
+that *recovers* best, not the one that hurts least today.
+"""
+_PRESETS = [("Quick", "quick"), ("Thorough", "thorough"), ("As published", "published")]
+_QUICK = {name: field.default for name, field in SearchConfig.model_fields.items()}
+
+
+def build(lab: Lab) -> None:
+    """Controls on the left, the search as it happens on the right."""
+    panel = JobPanel("search", "Search", view, SLOTS, hint="Press Search and watch the model choose its blocks.")
+    lab.panels["search"] = panel
+    with gr.Row(elem_classes="tl-work"):
+        with gr.Column():
+            gr.Markdown(_INTRO)
+            preset = gr.Radio(_PRESETS, value="quick", label="Preset", elem_id="search-preset")
+            pattern = gr.Dropdown(
+                ["6:12"],
+                value="6:12",
+                allow_custom_value=True,
+                label="Pattern N:M",
+                info="keep N of every M blocks in a row",
+                elem_id="search-pattern",
+            )
+            weights = gr.Radio(
+                [("LoRA", "lora"), ("all", "full"), ("frozen", "frozen")],
+                value=_QUICK["weights"],
+                label="Weights that move along",
+                elem_id="search-weights",
+            )
+            with gr.Row():
+                steps = gr.Number(_QUICK["steps"], precision=0, label="Steps", elem_id="search-steps", min_width=80)
+                seed = gr.Number(0, precision=0, label="Seed", elem_id="search-seed", min_width=80)
+            more = _more_fields()
+            panel.controls()
+        with gr.Column():
+            panel.display()
+    fields = {
+        "model": lab.model,
+        "preset": preset,
+        "pattern": pattern,
+        "weights": weights,
+        "steps": steps,
+        "seed": seed,
+    }
+    panel.wire(make_config, {**fields, **more})
+    filled = [steps, *more.values()]
+    names = ["steps", *more]
+    preset.input(lambda name: preset_values(name, names), [preset], filled, show_progress="hidden", queue=False)
+    lab.follow_model(offer_patterns, pattern)
+
+
+def _more_fields() -> dict[str, gr.Number]:
+    with gr.Accordion("More", open=False, elem_id="search-more"):
+        with gr.Row():
+            batch = gr.Number(_QUICK["batch_size"], precision=0, label="Images a step", min_width=120)
+            lr_mask = gr.Number(_QUICK["lr_mask"], label="Mask learning rate", min_width=120)
+            lr_weights = gr.Number(_QUICK["lr_weights"], label="Weight learning rate", min_width=120)
+            tau_start = gr.Number(_QUICK["tau_start"], label="First temperature", min_width=120)
+            tau_end = gr.Number(_QUICK["tau_end"], label="Last temperature", min_width=120)
+    return {
+        "batch_size": batch,
+        "lr_mask": lr_mask,
+        "lr_weights": lr_weights,
+        "tau_start": tau_start,
+        "tau_end": tau_end,
+    }
+
+
+def preset_values(preset: str, names: list[str]) -> list[Any]:
+    """What a preset puts into the fields called `names`."""
+    config = search_config(preset)
+    return [getattr(config, name) for name in names]
+
+
+def make_config(pattern: str | None, preset: str = "quick", **values: Any) -> SearchConfig:
+    """The form's values as a config; the preset says what the form does not show."""
+    config = search_config(preset, pattern=pattern or "", **values)
+    if config.tau_end > config.tau_start:
+        raise BadRequest("tau-end: must not be above the first temperature")
+    return config
+
+
+def offer_patterns(model: str) -> Any:
+    """The patterns that fit the loaded model; the whole stack as one group is the default."""
+    try:
+        fitting = fitting_patterns(max(describe_model(model).depth.values()))
+    except (BadRequest, OSError, ValueError):
+        return gr.skip()
+    return gr.Dropdown(choices=fitting, value=next(reversed(fitting), None))

@@ -1,0 +1,70 @@
+"""What all tests share: one thread, no network, runs in a temporary folder, and a tiny model that does something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tinylab.models.dit import DiT
+from tinylab.models.load import save_model
+
+TINY = {
+    "input_size": 8,
+    "patch_size": 2,
+    "in_channels": 1,
+    "hidden_size": 16,
+    "depth": 4,
+    "num_heads": 2,
+    "num_classes": 10,
+}
+
+
+def pytest_configure() -> None:
+    """Set what libraries read when they are imported, and what the processes that tests start inherit."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that runs go to, one for every test."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("TINYLAB_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def build_tiny_dit() -> Callable[..., DiT]:
+    """Makes tiny DiTs: `build_tiny_dit(seed, depth=6)`. Equal arguments give equal weights."""
+
+    def build(seed: int = 0, **changes: Any) -> DiT:
+        model = DiT(**{**TINY, **changes})
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            # Also those that training starts at zero: a block whose gates are zero would hide every mistake.
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture
+def tiny_dit(build_tiny_dit: Callable[..., DiT]) -> DiT:
+    """A DiT of four blocks, width 16, for 8x8 images of one channel, in eval mode."""
+    return build_tiny_dit()
+
+
+@pytest.fixture
+def tiny_folder(tiny_dit: DiT, tmp_path: Path) -> str:
+    """The tiny DiT, saved; its path can be given as `--model`."""
+    save_model(tiny_dit, tmp_path / "tiny", card="# Tiny\n")
+    return str(tmp_path / "tiny")

@@ -1,0 +1,228 @@
+"""What the panels show of real runs, and what they answer to questions that they should not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_folders import make_run
+
+from app import menus
+from app.live import poll
+from app.views import compare, finetune, generate, search
+from app.views.names import method_label, model_label, run_label
+from app.views.parts import duration
+from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
+from tinylab.models.dit import DiT
+from tinylab.models.load import save_model
+from tinylab.runs.execute import execute, start_run
+from tinylab.runs.record import Run, Status, own_process
+
+VIEWS: dict[str, Any] = {"search": search, "compare": compare, "finetune": finetune, "sample": generate}
+EVIL = "<img src=x onerror=alert(1)>"
+IDS = {kind: f"{kind}{EVIL}" for kind in VIEWS}  # a run folder is user-given, too
+every_kind = pytest.mark.parametrize("kind", VIEWS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with one finished run of each kind on a tiny model; folders and model have evil names."""
+    home = tmp_path_factory.mktemp("lab")
+    model, runs = str(home / f"model{EVIL}"), home / "runs"
+    sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
+    save_model(DiT(**sizes, hidden_size=8, depth=4, num_heads=2), Path(model), card="")
+    quick = {"steps": 3, "batch_size": 4, "log_every": 1, "threads": 1}
+    configs: dict[str, JobConfig] = {
+        "search": SearchConfig.create(model=model, pattern="1:2", lora_rank=1, **quick),
+        "compare": CompareConfig.create(
+            model=model, plans=(str(runs / IDS["search"]),), methods=("influence", "random"), samples=4, **quick
+        ),
+        "finetune": FinetuneConfig.create(model=model, indices=(0, 3), snapshot_every=2, **quick),
+        "sample": SampleConfig.create(
+            model=model, against=(str(runs / IDS["finetune"]), str(runs / IDS["search"])), n=2, steps=2, threads=1
+        ),
+    }
+    for kind, config in configs.items():
+        execute(start_run(config, runs / IDS[kind]), quiet=True)
+    return home
+
+
+@pytest.fixture
+def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that runs folder, where the app looks for runs."""
+    runs = tmp_path / "copy"
+    shutil.copytree(made / "runs", runs)
+    monkeypatch.setenv("TINYLAB_RUNS", str(runs))
+    return runs
+
+
+def ask(kind: str, **request: Any) -> dict[str, Any]:
+    return poll(VIEWS[kind].view, {"run": IDS[kind], **request})
+
+
+@every_kind
+def test_answer_fits_the_slots_and_is_json(lab: Path, kind: str) -> None:
+    answer = ask(kind)
+    assert answer["state"] == "finished"
+    assert {*answer["html"], *answer["figures"]} == set(VIEWS[kind].SLOTS)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+@every_kind
+def test_nothing_user_given_gets_into_the_page_unescaped(lab: Path, kind: str) -> None:
+    answer = ask(kind)
+    assert "<img src=x" not in "".join(answer["html"].values())
+    assert "&lt;img src=x" in answer["html"]["status"]
+
+
+@every_kind
+def test_figures_keep_their_zoom_within_a_run(lab: Path, kind: str) -> None:
+    assert {figure["layout"]["uirevision"] for figure in ask(kind)["figures"].values()} <= {IDS[kind]}
+
+
+@every_kind
+def test_same_revision_is_answered_shortly(lab: Path, kind: str) -> None:
+    assert ask(kind, revision=ask(kind)["revision"]) == {"same": True, "state": "finished"}
+
+
+@pytest.mark.parametrize("change", ["status", "metrics", "result"])
+def test_anything_new_is_a_new_revision(lab: Path, change: str) -> None:
+    before = ask("search")["revision"]
+    run = Run.open(lab / IDS["search"])
+    file = {"status": run.path / "status.json", "metrics": run.metrics_path, "result": run.artifacts / "result.json"}
+    file[change].write_bytes(file[change].read_bytes())
+    assert ask("search", revision=before)["revision"] != before
+
+
+BAD_REQUESTS = [None, "search", ["search"], 7, {}, {"run": None}, {"run": ["a"]}, {"run": {}}, {"run": "../x"}]
+
+
+@pytest.mark.parametrize("request_", [*BAD_REQUESTS, {"run": "/etc"}, {"run": ".."}, {"run": "a\0b"}, {"run": "gone"}])
+def test_questions_for_anything_but_a_run_are_not_answered(lab: Path, request_: Any) -> None:
+    assert poll(search.view, request_) == {"gone": True}
+
+
+def test_path_of_a_run_is_no_id(lab: Path) -> None:
+    assert poll(search.view, {"run": str(lab / IDS["search"])}) == {"gone": True}
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.db", "artifacts/result.json"])
+def test_damaged_run_reads_as_gone(lab: Path, name: str) -> None:
+    (lab / IDS["search"] / name).write_text("{ not json, no database")
+    assert ask("search") == {"gone": True}
+
+
+@every_kind
+def test_run_that_has_not_measured_anything_shows_its_status_alone(lab: Path, kind: str) -> None:
+    run = make_run(lab, Run.open(lab / IDS[kind]).config(), "new", state="created")
+    assert set(VIEWS[kind].view(run).html) == {"status"}
+    assert VIEWS[kind].view(run).figures == {}
+
+
+@every_kind
+def test_job_at_work_shows_progress_and_message(lab: Path, kind: str) -> None:
+    status = {"state": "running", "step": 5, "steps": 20, "seconds": 4, "seconds_left": 12, "message": "random: <b>"}
+    run = make_run(lab, Run.open(lab / IDS[kind]).config(), "new", **status, **own_process())
+    card = VIEWS[kind].view(run).html["status"]
+    assert "step 5 of 20 · 4 s · 12 s left" in card
+    assert 'aria-valuenow="25"' in card
+    assert "&lt;b&gt;" in card
+
+
+def test_search_shows_each_group_with_its_confidence_and_the_heatmap_over_all_steps(lab: Path) -> None:
+    shown = ask("search")
+    assert shown["html"]["decision"].count("<li>") == 2
+    assert "blocks 2–3: keep" in shown["html"]["decision"]
+    heat = shown["figures"]["heatmap"]["data"][0]
+    assert (len(heat["z"]), {len(row) for row in heat["z"]}) == (4, {len(heat["x"])})
+    assert heat["x"] == [1, 2, 3]
+
+
+def test_search_that_is_not_sure_says_so_only_when_it_is_over(lab: Path) -> None:
+    words = "not quite made up its mind"
+    run = Run.open(lab / IDS["search"])
+    doubt = words in search.view(run).html["decision"]
+    run.write_status(Status(state="stopped"))
+    assert words not in search.view(run).html["decision"]
+    confidence = run.result()["confidence"]
+    assert doubt == (min(confidence) < 0.5)
+
+
+def test_comparison_has_a_row_for_each_method_and_the_full_model(lab: Path) -> None:
+    shown = ask("compare")
+    for words in ("Learned (TinyFusion)", "Block influence (ShortGPT)", "Random", "Full model"):
+        assert f'<th scope="row">{words}</th>' in shown["html"]["table"]
+    assert shown["html"]["table"].count('class="best"') == 1
+    assert len(shown["figures"]["strips"]["data"][0]["z"]) == 3
+
+
+def test_finetuning_shows_three_losses_and_the_film_from_the_cut_to_the_end(lab: Path) -> None:
+    shown = ask("finetune")
+    assert shown["html"]["result"].count("tl-figure") - shown["html"]["result"].count("tl-figures") == 3
+    captions = ["after the cut", "2 steps", "3 steps"]
+    assert [shown["html"]["snapshots"].count(f">{words}<") for words in captions] == [1, 1, 1]
+
+
+def test_samples_stand_side_by_side_with_what_they_cost(lab: Path) -> None:
+    shown = ask("sample")["html"]
+    assert shown["samples"].count("<img class=") == 3
+    assert shown["samples"].count("data:image/png;base64,") == 3
+    assert shown["table"].count("×") == 3
+
+
+def test_pictures_come_from_the_run_alone(lab: Path, tmp_path: Path) -> None:
+    run = Run.open(lab / IDS["sample"])
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    result = run.result()
+    result["models"][0]["png"] = str(tmp_path / "secret.png")
+    run.write_result(result)
+    assert ask("sample") == {"gone": True}
+
+
+def test_menus_offer_runs_plans_and_models(lab: Path) -> None:
+    for kind, run_id in IDS.items():
+        assert [value for _, value in menus.run_choices(kind)] == [run_id]
+    assert [value for _, value in menus.learned_plans()] == [IDS["search"]]
+    assert len(menus.plan_sources()) == 1 + 3
+    assert [value for _, value in menus.shallow_models()][:2] == [IDS["finetune"], IDS["search"]]
+    assert len(menus.shallow_models()) == 2 + 3
+
+
+def test_menus_leave_out_what_cannot_be_read(lab: Path) -> None:
+    (lab / IDS["search"] / "plan.json").write_text("{")
+    (lab / IDS["compare"] / "artifacts" / "result.json").write_text("[")
+    assert menus.learned_plans() == []
+    assert menus.plan_sources() == []
+
+
+def test_labels_tell_what_was_asked(lab: Path) -> None:
+    labels = {kind: run_label(Run.open(lab / run_id)) for kind, run_id in IDS.items()}
+    assert "1:2 · 3 steps · seed 0" in labels["search"]
+    assert "3 methods · 3 steps" in labels["compare"]
+    assert "blocks 0 3 · 3 steps" in labels["finetune"]
+    assert "3 models · DDPM 2" in labels["sample"]
+    assert not any("finished" in label for label in labels.values())
+
+
+def test_models_are_called_by_how_they_were_made(lab: Path) -> None:
+    assert model_label("digits-dit") == "digits-dit"
+    assert model_label(IDS["search"]) == "Learned 1:2, cut only"
+    assert model_label(IDS["finetune"]) == "By hand, fine-tuned 3 steps"
+    row = Run.open(lab / IDS["compare"]).result()["rows"][1]["model"]
+    assert model_label(str(lab / IDS["compare"] / row)) == "Block influence (ShortGPT), fine-tuned 3 steps"
+    assert model_label("/somewhere/else") == "else"
+
+
+def test_methods_have_names_for_people() -> None:
+    assert method_label("learned") == "Learned (TinyFusion)"
+    assert method_label("learned (other-run)") == "Learned (other-run)"
+    assert method_label("oracle") == "BK-SDM oracle"
+    assert method_label("unheard of") == "unheard of"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3.4, "3 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")])
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -1,0 +1,98 @@
+"""The package keeps its layers apart, stays light until torch is needed, and every module imports."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinylab
+
+ROOT = Path(tinylab.__file__).parent
+ENTRANCES = {"__init__", "__main__"}  # these only lead to the layers
+LIGHT = (
+    "tinylab",
+    "tinylab.config",
+    "tinylab.registry",
+    "tinylab.paths",
+    "tinylab.models.catalog",
+    "tinylab.runs.record",
+    "tinylab.runs.metrics_db",
+)
+
+
+def layers() -> list[set[str]]:
+    """The layers as the package's docstring states them, lowest first."""
+    (line,) = [line for line in (tinylab.__doc__ or "").splitlines() if "<-" in line]
+    return [set(re.findall(r"\w+", part)) for part in line.split("<-")]
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> set[str]:
+    """Every module (or name in one) that a file imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def place(name: str) -> int:
+    """The index of a top-level module's layer. One that the docstring does not name belongs to the lowest."""
+    return next((index for index, layer in enumerate(layers()) if name in layer), 0)
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+LAYERED = [file for file in FILES if file.relative_to(ROOT).with_suffix("").parts[0] not in ENTRANCES]
+
+
+def test_every_layer_is_read_from_the_docstring() -> None:
+    stated = layers()
+    assert len(stated) >= 7
+    assert stated[0] >= {"config", "data"}
+    assert "cli" in stated[-1]
+
+
+@pytest.mark.parametrize("file", LAYERED, ids=module_name)
+def test_imports_point_down_the_layers(file: Path) -> None:
+    own_place = place(file.relative_to(ROOT).with_suffix("").parts[0])
+    upward = []
+    for name in imports(file):
+        package, _, rest = name.partition(".")
+        if package == "tinylab" and rest and place(rest.split(".")[0]) > own_place:
+            upward.append(name)
+    assert not upward, f"{module_name(file)} may not import {upward}; or name its layer in tinylab/__init__.py"
+
+
+def test_the_library_knows_no_gradio_and_no_app() -> None:
+    guilty = {
+        module_name(file): name for file in FILES for name in imports(file) if name.split(".")[0] in {"gradio", "app"}
+    }
+    assert guilty == {}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_import_leaves_torch_alone(name: str) -> None:
+    heavy = ("torch", "diffusers", "sklearn", "gradio")
+    script = f"import sys, {name}; print(*(m for m in {heavy} if m in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", [module_name(file) for file in FILES if file.stem != "__main__"])
+def test_every_module_imports_and_exports_what_it_says(name: str) -> None:
+    module = importlib.import_module(name)
+    assert all(hasattr(module, exported) for exported in getattr(module, "__all__", ()))
+    assert module.__doc__

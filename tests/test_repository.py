@@ -1,0 +1,52 @@
+"""The repository itself: nothing is left out of a clone, everything is pinned, the Space can be built."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SOURCES = {str(file.relative_to(ROOT)) for top in ("tinylab", "app", "tests") for file in (ROOT / top).rglob("*.py")}
+
+
+def test_git_ignores_no_source_file() -> None:
+    command = ["git", "check-ignore", "--no-index", *SOURCES]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ignored.returncode == 128:
+        pytest.skip("not a git repository")
+    assert ignored.stdout.split() == []
+
+
+def test_ruff_looks_at_every_source_file() -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--show-files"]
+    seen = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert SOURCES - {str(Path(file).relative_to(ROOT)) for file in seen} == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["requirements.txt", "requirements-dev.txt"],
+)
+def test_every_requirement_is_pinned(name: str) -> None:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+def test_dockerfile_copies_what_the_ignore_file_lets_through() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    needed = {"requirements.txt", "pyproject.toml", "README.md", "tinylab", "app", "assets"}
+    assert all((ROOT / name).exists() for name in needed)
+    assert needed.isdisjoint(ignored)
+
+
+def test_dockerfile_runs_the_app_as_a_user_on_the_port_of_the_space() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"useradd .*--uid 1000", text)
+    assert text.index("USER user") < text.index("CMD")
+    assert re.search(r"GRADIO_SERVER_PORT=(\d+)", text)[1] == re.search(r"EXPOSE (\d+)", text)[1] == "7860"

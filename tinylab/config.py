@@ -1,0 +1,202 @@
+"""One frozen, validated config per job. The command line's flags and the app's fields derive from these."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tinylab.errors import BadRequest
+
+__all__ = [
+    "CompareConfig",
+    "FinetuneConfig",
+    "JobConfig",
+    "LoopConfig",
+    "PruneConfig",
+    "SampleConfig",
+    "SearchConfig",
+    "TrainConfig",
+    "config_types",
+    "parse_config",
+]
+
+Steps = Annotated[int, Field(ge=1, le=10_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class JobConfig(BaseModel):
+    """What every job has. Build one with `create`, which turns bad values into one clear line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: str
+    summary: ClassVar[str]
+
+    seed: Seed = Field(0, description="seed of everything random; equal seeds give equal results on a CPU")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to compute; auto takes a GPU if there is one"
+    )
+    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 leaves the choice to torch")
+
+    @classmethod
+    def create(cls, **values: Any) -> Self:
+        """Validate `values`; BadRequest names the first wrong one and what it may be."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise BadRequest(_first_problem(cls, error)) from None
+
+    def to_json(self) -> str:
+        """The config as indented JSON; `parse_config` reads it back."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+class LoopConfig(JobConfig):
+    """What every job that trains has. Lengths are optimizer steps, never epochs."""
+
+    steps: Steps = Field(1000, description="optimizer steps")
+    batch_size: int = Field(128, ge=1, le=65536, description="images a step")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    log_every: Steps = Field(10, description="steps between two records")
+    checkpoint_every: Steps = Field(250, description="steps between two checkpoints")
+
+
+class TrainConfig(LoopConfig):
+    """Train a built-in model from nothing."""
+
+    kind: Literal["train"] = "train"
+    summary: ClassVar[str] = "train a built-in model from nothing"
+
+    preset: str = Field("digits-dit", description="what to train; fills in every value not given")
+    lr: Rate = Field(1e-3, description="largest learning rate of AdamW")
+    warmup: int = Field(200, ge=0, description="steps of linear warm-up; then a cosine to zero")
+    ema_decay: Decay = Field(0.999, description="decay of the averaged weights that are saved")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    judged_samples: int = Field(1000, ge=0, le=100_000, description="samples that the digit reader judges at the end")
+
+
+class SearchConfig(LoopConfig):
+    """Learn which layers to keep (TinyFusion). The defaults are the preset `quick`, made for the digit models."""
+
+    kind: Literal["search"] = "search"
+    summary: ClassVar[str] = "learn which layers to keep"
+
+    preset: str = Field("quick", description="quick, thorough or published; fills in every value not given")
+    model: str = Field("digits-dit", description="built-in name, model folder or run")
+    pattern: str = Field("6:12", description="keep N of every M consecutive blocks, as N:M")
+    weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
+    steps: Steps = Field(250, description="optimizer steps")
+    batch_size: int = Field(64, ge=1, le=65536, description="images a step, each with a mask of its own")
+    # Layers this small gain nothing from a second thread, and one leaves a core to the page that watches.
+    threads: int = Field(1, ge=0, le=256, description="CPU threads; 0 leaves the choice to torch")
+    log_every: Steps = Field(5, description="steps between two records")
+    checkpoint_every: Steps = Field(50, description="steps between two checkpoints")
+    lr_mask: float = Field(1e-3, gt=0, le=10, description="learning rate of the mask logits")
+    lr_weights: Rate = Field(1e-3, description="learning rate of the weights that move along")
+    scaling: float = Field(100.0, gt=0, description="factor on the logits before the softmax")
+    tau_start: float = Field(4.0, gt=0, description="Gumbel-softmax temperature at the first step")
+    tau_end: float = Field(0.1, gt=0, description="temperature at the last step; linear in between")
+    ema_decay: Decay = Field(0.999, description="decay of the averaged logits that decide")
+    lora_rank: int = Field(8, ge=1, le=1024, description="rank of the LoRA matrices")
+    lora_alpha: int = Field(16, ge=1, description="LoRA scale times its rank")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+
+
+class PruneConfig(JobConfig):
+    """Choose layers by a rule, or by hand, and save the shallow model."""
+
+    kind: Literal["prune"] = "prune"
+    summary: ClassVar[str] = "choose layers by a rule or by hand and save the shallow model"
+
+    model: str = Field("digits-dit", description="built-in name, model folder or run")
+    method: str = Field("influence", description="how to choose; `tinylab prune --list` names all methods")
+    keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
+    indices: tuple[int, ...] | None = Field(None, description="the blocks to keep, as 0,2,5; implies --method indices")
+    plan: str | None = Field(None, description="apply this plan.json or finished search instead of a method")
+    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
+
+
+class FinetuneConfig(LoopConfig):
+    """Recover the quality of a cut model by training it on."""
+
+    kind: Literal["finetune"] = "finetune"
+    summary: ClassVar[str] = "recover a cut model by training it on"
+
+    model: str | None = Field(None, description="the full model; default: the one the plan was made for")
+    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
+    run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
+    indices: tuple[int, ...] | None = Field(None, description="the blocks to keep, as 0,2,5, in place of a plan")
+    steps: Steps = Field(1000, description="optimizer steps")
+    checkpoint_every: Steps = Field(100, description="steps between two checkpoints")
+    lr: Rate = Field(1e-3, description="largest learning rate of AdamW")
+    warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")
+    ema_decay: Decay = Field(0.99, description="decay of the averaged weights that are saved")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    snapshot_every: int = Field(100, ge=0, description="steps between two sample snapshots; 0 for none")
+
+
+class SampleConfig(JobConfig):
+    """Draw images, for one model or for several with the same noise, classes, guidance and steps."""
+
+    kind: Literal["sample"] = "sample"
+    summary: ClassVar[str] = "draw images, side by side for several models"
+
+    model: str = Field("digits-dit", description="built-in name, model folder or run")
+    against: tuple[str, ...] = Field((), description="further models, drawn from the same noise")
+    n: int = Field(20, ge=1, le=100_000, description="number of images of each model")
+    classes: tuple[int, ...] | None = Field(None, description="classes to draw in turn, as 0,3,7; default: all")
+    sampler: str = Field("ddpm", description="ddpm (ancestral) or ddim")
+    steps: int = Field(50, ge=1, le=1000, description="denoising steps")
+    guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
+    batch_size: int = Field(250, ge=1, le=65536, description="images drawn at once")
+
+
+class CompareConfig(LoopConfig):
+    """Prune one model by several methods, fine-tune each by one recipe, and set the results side by side."""
+
+    kind: Literal["compare"] = "compare"
+    summary: ClassVar[str] = "prune by several methods, fine-tune each alike, and compare"
+
+    model: str = Field("digits-dit", description="built-in name, model folder or run")
+    methods: tuple[str, ...] = Field(("influence", "oracle", "random"), description="methods, as a,b,c")
+    plans: tuple[str, ...] = Field((), description="finished searches or plan files to compare, too")
+    keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half, or as many as the plans keep")
+    steps: int = Field(300, ge=0, le=10_000_000, description="fine-tuning steps for each; 0 for none")
+    lr: Rate = Field(1e-3, description="largest learning rate of the fine-tuning")
+    warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")
+    ema_decay: Decay = Field(0.99, description="decay of the averaged weights")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
+
+
+def config_types() -> dict[str, type[JobConfig]]:
+    """The config class of every kind of job."""
+    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig)
+    return {kind.model_fields["kind"].default: kind for kind in kinds}
+
+
+def parse_config(text: str, source: str) -> JobConfig:
+    """Read what `to_json` wrote; `source` is named when it is damaged."""
+    try:
+        values = json.loads(text)
+        kind = config_types()[values["kind"]]
+    except (ValueError, KeyError, TypeError):
+        raise BadRequest(f"{source} is not a job config; start the job anew") from None
+    return kind.create(**values)
+
+
+def _first_problem(cls: type[JobConfig], error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = str(problem["loc"][0]) if problem["loc"] else "config"
+    if problem["type"] == "extra_forbidden":
+        valid = ", ".join(_flag(field) for field in cls.model_fields if field != "kind")
+        return f"unknown option {_flag(name)!r}; valid ones: {valid}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{_flag(name)}: {message} (got {problem['input']!r})"
+
+
+def _flag(field: str) -> str:
+    return field.replace("_", "-")

@@ -1,0 +1,165 @@
+"""DDPM with a learned variance: the objective and the reverse step of the published DiT.
+
+Ho et al. 2020 (arXiv:2006.11239), Nichol & Dhariwal 2021 (arXiv:2102.09672).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["GaussianDiffusion", "Losses", "Prediction"]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Per-sample loss terms, each (N,): `loss` = `mse` + `vb`. `vb` is in bits per dimension."""
+
+    loss: Tensor
+    mse: Tensor
+    vb: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model output says about the step t -> t-1, each (N, C, H, W)."""
+
+    eps: Tensor
+    x_start: Tensor
+    mean: Tensor
+    log_variance: Tensor
+
+
+class GaussianDiffusion(nn.Module):
+    """A chain of noising steps, full (1000 linear ones) or respaced to fewer.
+
+    Args:
+        betas: noise variances of the chain, float64 (S,); None for the 1000 linear steps of DDPM.
+        timesteps: the original time of every step, (S,), fed to the model.
+    """
+
+    alphas_cumprod: Tensor
+    alphas_cumprod_prev: Tensor
+    log_betas: Tensor
+    log_posterior: Tensor
+    mean_from_start: Tensor
+    mean_from_x: Tensor
+    timesteps: Tensor
+
+    def __init__(self, betas: Tensor | None = None, timesteps: Tensor | None = None) -> None:
+        super().__init__()
+        betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64) if betas is None else betas
+        timesteps = torch.arange(len(betas)) if timesteps is None else timesteps
+        product = torch.cumprod(1 - betas, dim=0)
+        previous = torch.cat([torch.ones(1, dtype=torch.float64), product[:-1]])
+        posterior = betas * (1 - previous) / (1 - product)
+        tables = {
+            "alphas_cumprod": product,
+            "alphas_cumprod_prev": previous,
+            "log_betas": betas.log(),
+            # The posterior variance of the first step is zero; its logarithm borrows the second step's, if any.
+            "log_posterior": torch.cat([posterior[1:2] if len(betas) > 1 else betas, posterior[1:]]).log(),
+            "mean_from_start": betas * previous.sqrt() / (1 - product),
+            "mean_from_x": (1 - previous) * (1 - betas).sqrt() / (1 - product),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+        self.register_buffer("timesteps", timesteps, persistent=False)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps in the chain."""
+        return len(self.timesteps)
+
+    def respaced(self, count: int) -> GaussianDiffusion:
+        """The chain of `count` evenly spaced steps, first and last included, with the same marginals."""
+        if count == 1:
+            chosen = torch.tensor([self.num_steps - 1])
+        else:
+            stride = (self.num_steps - 1) / (count - 1)
+            chosen = torch.tensor([round(i * stride) for i in range(count)])
+        product = self.alphas_cumprod.cpu()[chosen]
+        previous = torch.cat([torch.ones(1, dtype=torch.float64), product[:-1]])
+        return GaussianDiffusion(1 - product / previous, self.timesteps.cpu()[chosen]).to(self.timesteps.device)
+
+    def index(self, step: int, count: int) -> Tensor:
+        """The same step for `count` images, (count,)."""
+        return torch.full((count,), step, device=self.timesteps.device)
+
+    def _at(self, table: Tensor, t: Tensor, x: Tensor) -> Tensor:
+        return table[t].to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+    def q_sample(self, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Noised images x_t = sqrt(ᾱ_t) x_0 + sqrt(1 - ᾱ_t) ε."""
+        product = self.alphas_cumprod
+        return self._at(product.sqrt(), t, noise) * x_start + self._at((1 - product).sqrt(), t, noise) * noise
+
+    def posterior_mean(self, x_start: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """Mean of q(x_{t-1} | x_t, x_0)."""
+        return self._at(self.mean_from_start, t, x_t) * x_start + self._at(self.mean_from_x, t, x_t) * x_t
+
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor) -> Prediction:
+        """Read a model output (N, 2C, H, W) as noise and variance fraction, or (N, C, H, W) as noise alone."""
+        channels = x_t.shape[1]
+        eps = output[:, :channels]
+        low = self._at(self.log_posterior, t, x_t)
+        if output.shape[1] == 2 * channels:
+            fraction = (output[:, channels:] + 1) / 2
+            log_variance = fraction * self._at(self.log_betas, t, x_t) + (1 - fraction) * low
+        else:
+            log_variance = low.expand_as(x_t)
+        product = self.alphas_cumprod
+        x_start = self._at(product.rsqrt(), t, x_t) * x_t - self._at((1 / product - 1).sqrt(), t, x_t) * eps
+        return Prediction(eps, x_start, self.posterior_mean(x_start, x_t, t), log_variance)
+
+    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Uniform times (N,) and Gaussian noise (N, *shape) for a training step."""
+        t = torch.randint(self.num_steps, (count,), generator=generator)
+        return t, torch.randn(count, *shape, generator=generator)
+
+    def training_losses(self, model: nn.Module, x: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> Losses:
+        """Hybrid loss of images x (N, C, H, W): noise MSE, and the variational bound, which trains the variance only.
+
+        Source: Nichol & Dhariwal 2021, equation 16, unweighted as in the published DiT.
+        """
+        x_t = self.q_sample(x, t, noise)
+        output = model(x_t, self.timesteps[t], y)
+        mse = (output[:, : x.shape[1]] - noise).square().mean(dim=(1, 2, 3))
+        if output.shape[1] == x.shape[1]:
+            return Losses(mse, mse, torch.zeros_like(mse))
+        vb = self.variational_bound(output, x, x_t, t) * (self.num_steps / 1000)
+        return Losses(mse + vb, mse, vb)
+
+    def variational_bound(self, output: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """One term of the bound, (N,) bits per dimension: KL to the posterior, at t = 0 the decoder's likelihood."""
+        frozen_mean = torch.cat([output[:, : x.shape[1]].detach(), output[:, x.shape[1] :]], dim=1)
+        guess = self.predict(frozen_mean, x_t, t)
+        true_mean = self.posterior_mean(x, x_t, t)
+        true_log_variance = self._at(self.log_posterior, t, x_t)
+        kl = _normal_kl(true_mean, true_log_variance, guess.mean, guess.log_variance)
+        decoder = -_discretised_log_likelihood(x, guess.mean, guess.log_variance / 2)
+        term = torch.where((t == 0).view(-1, 1, 1, 1), decoder, kl)
+        return term.mean(dim=(1, 2, 3)) / math.log(2.0)
+
+
+def _normal_kl(mean_p: Tensor, log_var_p: Tensor, mean_q: Tensor, log_var_q: Tensor) -> Tensor:
+    """KL(p || q) of two diagonal Gaussians, in nats."""
+    gap = (mean_p - mean_q).square() * (-log_var_q).exp()
+    return 0.5 * (log_var_q - log_var_p + (log_var_p - log_var_q).exp() + gap - 1)
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    """The published tanh approximation of the Gaussian distribution function (kept for equal numbers)."""
+    return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-likelihood of 8-bit pixel values in [-1, 1] under a Gaussian, in nats."""
+    inverse = torch.exp(-log_scale)
+    upper = _normal_cdf((x - mean + 1 / 255) * inverse)
+    lower = _normal_cdf((x - mean - 1 / 255) * inverse)
+    probability = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
+    return probability.clamp(min=1e-12).log()

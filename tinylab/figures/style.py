@@ -1,0 +1,57 @@
+"""Colours and the common layout. Colours are Okabe and Ito's, which colour-blind people can tell apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+__all__ = ["ACCENT", "COLOURS", "MUTED", "axis", "figure"]
+
+ACCENT = "#009E73"
+MUTED = "rgba(128,128,128,0.25)"
+COLOURS = ("#009E73", "#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
+
+
+def figure(traces: list[Any], *, key: str, height: int, heading: str, **layout: Any) -> dict[str, Any]:
+    """A figure as plain JSON-ready data. `key` keeps zoom and hidden lines as long as it stays the same.
+
+    Background and font are left open: the page fills them in for light and dark.
+    """
+    common = {
+        "uirevision": key,
+        "height": height,
+        "margin": {"l": 56, "r": 18, "t": 72, "b": 44},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "title": {
+            "text": heading,
+            "font": {"size": 15, "weight": 600},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 16, "t": 14},
+        },
+        "hoverlabel": {"align": "left"},
+        "legend": {"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+    }
+    built = go.Figure(data=traces, layout={**common, "template": None})
+    built.update_layout(**layout)
+    return built.to_plotly_json()
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with a quiet grid, its numbers a little away from the picture."""
+    return {
+        "title": {"text": title, "font": {"size": 13}},
+        "gridcolor": MUTED,
+        "zeroline": False,
+        "automargin": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": "rgba(0,0,0,0)",
+        **more,
+    }

@@ -1,0 +1,97 @@
+"""Loading and saving models: strict, safetensors only, checked before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from tinylab import atomic
+from tinylab.errors import BadRequest
+from tinylab.models.base import Denoiser
+from tinylab.models.catalog import WEIGHTS_FILE, describe_model, read_header
+from tinylab.models.dit import DiT
+from tinylab.models.reader import DigitReader
+from tinylab.paths import assets_folder
+
+__all__ = ["load_model", "load_reader", "pick_device", "save_model"]
+
+
+def load_model(reference: str, device: str = "cpu") -> DiT:
+    """A model in eval mode on `device` (see `pick_device`), from a built-in name, model folder, run folder or run id.
+
+    Raises:
+        BadRequest: nothing there, damaged, foreign, or not the shapes that its config promises.
+    """
+    info = describe_model(reference)
+    settings = {key: value for key, value in info.config.items() if not key.startswith("_")}
+    try:
+        with torch.device("meta"):
+            model = DiT(**settings)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise BadRequest(f"{info.path / 'config.json'} does not describe a DiT: {error}") from None
+    load_weights(model, info.path / WEIGHTS_FILE)
+    return model.eval().to(pick_device(device))  # type: ignore[arg-type]  # diffusers wraps `to` untyped
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill `model` (on the meta device) from a safetensors file; names and shapes must agree exactly."""
+    header = read_header(path)
+    declared = {name: tuple(entry["shape"]) for name, entry in header.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    missing, foreign = sorted(wanted.keys() - declared.keys()), sorted(declared.keys() - wanted.keys())
+    if missing or foreign:
+        parts = [f"lacks {missing[0]} and {len(missing) - 1} more"] if missing else []
+        parts += [f"has unknown {foreign[0]} and {len(foreign) - 1} more"] if foreign else []
+        raise BadRequest(f"{path} does not fit its config: {'; '.join(parts)}")
+    for name, shape in wanted.items():
+        if declared[name] != shape:
+            raise BadRequest(f"{path} does not fit its config: {name} is {declared[name]}, should be {shape}")
+        if header[name]["dtype"] != "F32":
+            raise BadRequest(
+                f"{path}: {name} is {header[name]['dtype']}, should be F32; convert the weights to float32"
+            )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise BadRequest(f"{path} is damaged ({error}); get a whole copy of it") from None
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise BadRequest(f"{path} holds values that are not numbers in {name}; the training that made it diverged")
+    model.load_state_dict(tensors, strict=True, assign=True)
+
+
+def save_model(
+    model: ModelMixin | Denoiser, folder: Path, *, card: str, pictures: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a model folder (config, safetensors, model card, pictures by name) whole or not at all."""
+    with atomic.new_folder(folder) as temporary:
+        model.save_pretrained(temporary, safe_serialization=True)
+        (temporary / WEIGHTS_FILE).chmod(0o644)
+        (temporary / "README.md").write_text(card)
+        for name, data in (pictures or {}).items():
+            (temporary / name).write_bytes(data)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` to a device; BadRequest for a GPU that is not there."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise BadRequest("--device cuda: torch sees no GPU here; use --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def load_reader(model: Denoiser) -> DigitReader | None:
+    """The shipped classifier that can judge `model`'s samples; None if they are not digits or it is not there."""
+    folder = assets_folder() / "digits-reader"
+    if model.sample_shape != (1, 8, 8) or model.num_classes != 10 or not (folder / WEIGHTS_FILE).is_file():
+        return None
+    with torch.device("meta"):
+        reader = DigitReader(**{k: v for k, v in DigitReader.load_config(folder).items() if not k.startswith("_")})
+    load_weights(reader, folder / WEIGHTS_FILE)
+    return reader.eval()

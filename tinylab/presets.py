@@ -1,0 +1,80 @@
+"""Recipes by name: the built-in models and how they were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from tinylab.config import SearchConfig, TrainConfig
+from tinylab.errors import BadRequest
+
+__all__ = ["SEARCH_PRESETS", "TRAIN_PRESETS", "TrainPreset", "search_config", "train_config"]
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class TrainPreset:
+    """A network and the training values it was made with."""
+
+    family: str
+    summary: str
+    architecture: Mapping[str, Any]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+TRAIN_PRESETS: Mapping[str, TrainPreset] = MappingProxyType(
+    {
+        "digits-dit": TrainPreset(
+            family="dit",
+            summary="the built-in teacher: a 12-block DiT on 8x8 digits",
+            architecture={
+                "input_size": 8,
+                "patch_size": 2,
+                "in_channels": 1,
+                "hidden_size": 64,
+                "depth": 12,
+                "num_heads": 4,
+                "num_classes": 10,
+            },
+            values={"steps": 6000, "batch_size": 128, "lr": 1e-3, "log_every": 20, "threads": 1},
+        ),
+        "digits-reader": TrainPreset(
+            family="reader",
+            summary="the classifier that reads samples",
+            architecture={"width": 32},
+            values={"steps": 2000, "batch_size": 128, "lr": 1e-3, "log_every": 20, "threads": 1},
+        ),
+    }
+)
+
+
+# The published values are for DiT-XL/2: weights that move slowly along, for a long time. In a few hundred steps they
+# would hardly move, and the search would look for the smallest loss right after the cut.
+SEARCH_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "quick": {},
+        "thorough": {"steps": 1500, "batch_size": 128, "checkpoint_every": 100},
+        "published": {"steps": 10_000, "batch_size": 128, "lr_weights": 1e-4, "log_every": 50, "checkpoint_every": 500},
+    }
+)
+
+
+def train_config(preset: str, **given: Any) -> TrainConfig:
+    """The config of a training preset, with `given` values in place of its own."""
+    values = _entry(TRAIN_PRESETS, preset).values
+    return TrainConfig.create(**{**values, **given, "preset": preset})
+
+
+def search_config(preset: str, **given: Any) -> SearchConfig:
+    """The config of a search preset, with `given` values in place of its own."""
+    values = _entry(SEARCH_PRESETS, preset)
+    return SearchConfig.create(**{**values, **given, "preset": preset})
+
+
+def _entry(presets: Mapping[str, P], name: str) -> P:
+    if name not in presets:
+        raise BadRequest(f"unknown preset {name!r}; choose one of: {', '.join(presets)}")
+    return presets[name]

@@ -1,0 +1,160 @@
+"""What any pruning method produces, and the N:M patterns a learned one is bound to. Free of torch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinylab import atomic
+from tinylab.errors import BadRequest
+
+__all__ = ["MAX_OPTIONS", "DepthPlan", "NMPattern"]
+
+MAX_OPTIONS = 20_000  # options a group may have: 7:14 has 3,432, 8:16 has 12,870
+
+
+@dataclass(frozen=True)
+class NMPattern:
+    """Keep `keep` of every `of` consecutive blocks."""
+
+    keep: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> NMPattern:
+        """Read `N:M`."""
+        match = re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", text)
+        if not match:
+            raise BadRequest(f"pattern {text!r} is not of the form N:M, such as 1:2 or 6:12")
+        keep, of = int(match[1]), int(match[2])
+        if not 1 <= keep < of:
+            raise BadRequest(f"pattern {text!r} must keep at least 1 and fewer than all of its {of} blocks")
+        if math.comb(of, keep) > MAX_OPTIONS:
+            raise BadRequest(
+                f"pattern {text!r} has {math.comb(of, keep):,} options a group, more than {MAX_OPTIONS:,}; "
+                "use smaller groups"
+            )
+        return cls(keep, of)
+
+    def __str__(self) -> str:
+        return f"{self.keep}:{self.of}"
+
+    def groups(self, depth: int) -> list[range]:
+        """The groups of block indices; BadRequest if they do not fill `depth` blocks."""
+        if depth % self.of:
+            fitting = ", ".join(fitting_patterns(depth)) or "none"
+            raise BadRequest(f"pattern {self} does not fit {depth} blocks; patterns that do: {fitting}")
+        return [range(first, first + self.of) for first in range(0, depth, self.of)]
+
+    def options(self) -> list[tuple[int, ...]]:
+        """All 0/1 masks of one group, in the order of `itertools.combinations`."""
+        chosen = itertools.combinations(range(self.of), self.keep)
+        return [tuple(int(i in picks) for i in range(self.of)) for picks in chosen]
+
+
+def fitting_patterns(depth: int) -> list[str]:
+    """The patterns that keep half of a stack of `depth` blocks, or nearly."""
+    sizes = [m for m in range(2, depth + 1) if depth % m == 0]
+    halves = [(max(1, m // 2), m) for m in sizes]
+    return [f"{n}:{m}" for n, m in halves if math.comb(m, n) <= MAX_OPTIONS]
+
+
+@dataclass(frozen=True)
+class DepthPlan:
+    """Which blocks of each stack stay, and where that choice came from.
+
+    Attributes:
+        kept: indices per stack, ascending.
+        depth: number of blocks per stack before the cut.
+        method: name of the criterion, or `learned`.
+        model: the model it was made for.
+        details: scores, seeds and the like, for people.
+    """
+
+    kept: Mapping[str, tuple[int, ...]]
+    depth: Mapping[str, int]
+    method: str
+    model: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if set(self.kept) != set(self.depth):
+            raise BadRequest(
+                f"a plan must name the same stacks twice, not {sorted(self.kept)} and {sorted(self.depth)}"
+            )
+        for stack, indices in self.kept.items():
+            _check_indices(indices, self.depth[stack], stack)
+
+    @classmethod
+    def of(cls, indices: Sequence[int], depth: Mapping[str, int], method: str, **rest: Any) -> DepthPlan:
+        """A plan for a model with a single stack; the indices may come in any order."""
+        if len(depth) != 1:
+            raise BadRequest(f"name the stack of the indices: the model has {', '.join(depth)}")
+        (stack,) = depth
+        return cls({stack: tuple(sorted(indices))}, dict(depth), method, **rest)
+
+    def check_fits(self, depth: Mapping[str, int]) -> None:
+        """BadRequest unless the plan was made for a model with these stacks."""
+        if dict(depth) != dict(self.depth):
+            raise BadRequest(f"the plan is for {_show(self.depth)}, the model has {_show(depth)}; use the plan's model")
+
+    @property
+    def total(self) -> int:
+        """Number of blocks that stay, over all stacks."""
+        return sum(len(indices) for indices in self.kept.values())
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON, atomically."""
+        document = {
+            "kept": {stack: list(indices) for stack, indices in self.kept.items()},
+            "depth": sum(self.depth.values()),
+            "depth_per_stack": dict(self.depth),
+            "method": self.method,
+            "model": self.model,
+            "details": dict(self.details),
+        }
+        atomic.write_text(path, json.dumps(document, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> DepthPlan:
+        """Read a plan; BadRequest if it is missing or damaged. `depth` alone suffices for a single stack."""
+        try:
+            document = json.loads(path.read_text())
+            kept = {str(stack): tuple(int(i) for i in indices) for stack, indices in document["kept"].items()}
+            depth = document.get("depth_per_stack") or {stack: document["depth"] for stack in kept}
+            return cls(
+                {stack: tuple(sorted(indices)) for stack, indices in kept.items()},
+                {str(stack): int(count) for stack, count in depth.items()},
+                str(document["method"]),
+                model=str(document.get("model", "")),
+                details=dict(document.get("details", {})),
+            )
+        except BadRequest:
+            raise
+        except OSError:
+            raise BadRequest(f"there is no plan at {path}; a finished search or prune writes plan.json") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise BadRequest(
+                f'{path} is not a plan; it needs {{"kept": {{"blocks": [...]}}, "depth", "method"}}'
+            ) from None
+
+
+def _check_indices(indices: Sequence[int], depth: int, stack: str) -> None:
+    if not indices:
+        raise BadRequest(f"no index given: keep at least one of the blocks 0 to {depth - 1} of {stack!r}")
+    for index in indices:
+        if not 0 <= index < depth:
+            raise BadRequest(f"block {index} is out of range: {stack!r} has blocks 0 to {depth - 1}")
+    if len(set(indices)) < len(indices):
+        twice = next(i for i in indices if list(indices).count(i) > 1)
+        raise BadRequest(f"block {twice} is named twice; name each kept block once")
+
+
+def _show(depth: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {stack}" for stack, count in depth.items())

@@ -1,0 +1,183 @@
+"""Refusing bad requests before anything is loaded or written. Free of torch, so that the app stays light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from tinylab.config import (
+    CompareConfig,
+    FinetuneConfig,
+    JobConfig,
+    PruneConfig,
+    SampleConfig,
+    SearchConfig,
+    TrainConfig,
+)
+from tinylab.errors import BadRequest
+from tinylab.models.catalog import built_in_models, describe_model, locate_model
+from tinylab.paths import exists, runs_folder
+from tinylab.presets import search_config, train_config
+from tinylab.pruning.criteria import CRITERIA
+from tinylab.pruning.plan import DepthPlan, NMPattern
+from tinylab.runs.store import find_plan
+from tinylab.sampling import SAMPLERS
+
+__all__ = ["anchored", "blocks_compared", "blocks_to_keep", "check", "recovery_source"]
+
+C = TypeVar("C", bound=JobConfig)
+
+
+def check(config: JobConfig) -> None:
+    """Raise BadRequest for whatever is known to be wrong from the config and the folders it names."""
+    _CHECKS[config.kind](config)
+
+
+def anchored(config: C) -> C:
+    """The config with its paths made absolute, so that a resumed run finds them from any working folder."""
+    changes: dict[str, object] = {}
+    for name in ("model", "plan", "run", "against", "plans"):
+        value = getattr(config, name, None)
+        if isinstance(value, str):
+            changes[name] = _absolute(value)
+        elif value:
+            changes[name] = tuple(map(_absolute, value))
+    return config.model_copy(update=changes)
+
+
+def _absolute(reference: str) -> str:
+    """A built-in name or the id of a run as it is; the path of something that exists as an absolute one."""
+    known = reference in built_in_models() or exists(runs_folder() / reference)
+    return reference if known or not exists(Path(reference)) else str(Path(reference).absolute())
+
+
+def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
+    """The number of blocks that stay: `keep`, or half of all for 0. BadRequest if that many cannot."""
+    total = sum(depth.values())
+    number = keep or total // 2
+    if not 1 <= number < total:
+        raise BadRequest(f"--keep {keep}: the model has {total} blocks, keep 1 to {total - 1} of them")
+    return number
+
+
+def recovery_source(config: FinetuneConfig) -> tuple[str, DepthPlan]:
+    """The full model and the plan that a fine-tuning starts from."""
+    if [config.run, config.plan, config.indices].count(None) != 2:
+        raise BadRequest(
+            "name what to keep, one way: --run RUN (a finished search or prune), --plan FILE or --indices A,B,…"
+        )
+    if config.indices is not None:
+        model = config.model or next(iter(built_in_models()), "")
+        return model, DepthPlan.of(config.indices, describe_model(model).depth, "indices", model=model)
+    plan = find_plan(config.run or config.plan or "")
+    model = config.model or plan.model
+    if not model:
+        raise BadRequest("the plan does not say which model it is for; add --model")
+    plan.check_fits(describe_model(model).depth)
+    return model, plan
+
+
+def _train(config: TrainConfig) -> None:
+    train_config(config.preset)
+
+
+def _search(config: SearchConfig) -> None:
+    search_config(config.preset)
+    for depth in describe_model(config.model).depth.values():
+        NMPattern.parse(config.pattern).groups(depth)
+    if config.tau_end > config.tau_start:
+        raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
+
+
+def _prune(config: PruneConfig) -> None:
+    depth = describe_model(config.model).depth
+    CRITERIA.entry(config.method)
+    given = [config.plan is not None, config.indices is not None]
+    if all(given):
+        raise BadRequest("give either --plan or --indices, not both")
+    if config.plan is not None:
+        _check_made_for(find_plan(config.plan), config.model)
+    elif config.indices is not None:
+        if config.method not in ("indices", PruneConfig.model_fields["method"].default):
+            raise BadRequest(f"--indices choose the blocks themselves; leave out --method {config.method}")
+        plan = DepthPlan.of(config.indices, depth, "indices")
+        if config.keep not in (0, plan.total):
+            raise BadRequest(f"--keep {config.keep} does not agree with the {plan.total} blocks of --indices")
+    elif config.method == "indices":
+        raise BadRequest(f"method 'indices' needs --indices, such as 0,2,{sum(depth.values()) - 1}")
+    else:
+        _check_method(config.method, blocks_to_keep(config.keep, depth), depth)
+
+
+def _check_made_for(plan: DepthPlan, model: str) -> None:
+    """BadRequest unless the plan fits the model and, where it names one, was made for it."""
+    plan.check_fits(describe_model(model).depth)
+    if plan.model and locate_model(plan.model) != locate_model(model):
+        raise BadRequest(f"the plan was made for {plan.model}, not for {model}; add --model {plan.model}")
+
+
+def _check_method(method: str, keep: int, depth: dict[str, int]) -> None:
+    half = sum(count // 2 for count in depth.values())
+    if CRITERIA.entry(method).name == "oracle" and keep != half:
+        raise BadRequest(f"method 'oracle' keeps exactly half of the blocks; use --keep {half}")
+
+
+def _finetune(config: FinetuneConfig) -> None:
+    recovery_source(config)
+
+
+def _sample(config: SampleConfig) -> None:
+    SAMPLERS.entry(config.sampler)
+    first = describe_model(config.model).config
+    for name in config.against:
+        other = describe_model(name).config
+        for key in ("input_size", "in_channels", "num_classes"):
+            if other.get(key) != first.get(key):
+                raise BadRequest(
+                    f"{name} draws other images than {config.model}: {key} {other.get(key)}, not {first.get(key)}"
+                )
+    _check_classes(config.classes, int(first.get("num_classes", 0)))
+
+
+def _check_classes(classes: Sequence[int] | None, count: int) -> None:
+    """BadRequest for a class that the model does not have."""
+    if classes is not None and not classes:
+        raise BadRequest(f"no class given; name some of 0 to {count - 1}")
+    for c in classes or ():
+        if not 0 <= c < count:
+            raise BadRequest(f"class {c} does not exist: the model has classes 0 to {count - 1}")
+
+
+def _compare(config: CompareConfig) -> None:
+    depth = describe_model(config.model).depth
+    plans = [find_plan(reference) for reference in config.plans]
+    for plan in plans:
+        _check_made_for(plan, config.model)
+    keep = blocks_compared(config, plans, depth)
+    for method in config.methods:
+        if CRITERIA.entry(method).name == "indices":
+            raise BadRequest(
+                "method 'indices' compares nothing; make its plan with `tinylab prune` and name it in --plans"
+            )
+        _check_method(method, keep, depth)
+    if not config.methods and not plans:
+        raise BadRequest("nothing to compare; name --methods or --plans")
+
+
+def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: dict[str, int]) -> int:
+    """The number of blocks that every compared model keeps."""
+    totals = {plan.total for plan in plans} | ({config.keep} if config.keep else set())
+    if len(totals) > 1:
+        raise BadRequest(f"the plans keep different numbers of blocks ({sorted(totals)}); compare equals")
+    return blocks_to_keep(totals.pop() if totals else 0, depth)
+
+
+_CHECKS: dict[str, Callable] = {
+    "train": _train,
+    "search": _search,
+    "prune": _prune,
+    "finetune": _finetune,
+    "sample": _sample,
+    "compare": _compare,
+}

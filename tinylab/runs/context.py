@@ -1,0 +1,116 @@
+"""What a job sees of its run: where to report, whether to stop, where to put results."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tinylab import atomic
+from tinylab.runs.metrics_db import MetricsWriter
+from tinylab.runs.record import Run, own_process
+from tinylab.training.recorder import StepRecord
+
+__all__ = ["JobContext"]
+
+_HEARTBEAT = 0.5  # seconds between two writes of the status
+
+
+class JobContext:
+    """The recorder of one running job. A SIGTERM or SIGINT asks it to stop; it does so at the next safe point."""
+
+    def __init__(self, run: Run, *, quiet: bool = False) -> None:
+        self.run = run
+        self._writer = MetricsWriter(run.metrics_path)
+        self._stop = False
+        self._began = self._written = time.time()
+        self._first: int | None = None
+        self._status = replace(run.stored_status(), state="running", message="", heartbeat=time.time(), **own_process())
+        self._seconds_before = self._status.seconds
+        self._quiet = quiet
+        self._bar: tqdm | None = None
+        run.write_status(self._status)
+
+    def rewind(self, step: int) -> None:
+        """Forget records after `step`."""
+        self._writer.rewind(step)
+
+    def record(self, step: int, record: StepRecord) -> None:
+        """Store one logged step."""
+        self._writer.write(step, record)
+
+    def progress(self, step: int, steps: int, message: str = "") -> None:
+        """Tell how far the job is; cheap to call at every step."""
+        now = time.time()
+        if self._first is None:
+            self._first = step
+        self._show(step, steps, message)
+        if now - self._written < _HEARTBEAT and step < steps and message == self._status.message:
+            return
+        self._written = now
+        pace = (now - self._began) / max(1, step - self._first + 1)
+        self._status = replace(
+            self._status,
+            step=step,
+            steps=steps,
+            message=message,
+            heartbeat=now,
+            seconds=self._seconds_before + now - self._began,
+            seconds_left=pace * (steps - step),
+        )
+        self.run.write_status(self._status)
+
+    def _show(self, step: int, steps: int, message: str) -> None:
+        if self._bar is None:
+            name, start = self.run.id, max(0, step - 1)
+            self._bar = tqdm(disable=self._quiet, desc=name, total=steps, initial=start, mininterval=0.5, unit="step")
+        self._bar.set_postfix_str(message, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def should_stop(self) -> bool:
+        """True once the process got a signal."""
+        return self._stop
+
+    def artifact(self, name: str, data: bytes) -> Path:
+        """Store a result file, atomically."""
+        path = self.run.artifacts / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(path, data)
+        return path
+
+    def finish(self, state: str, message: str = "") -> None:
+        """Write the last status and close everything."""
+        self._writer.close()
+        if self._bar is not None:
+            self._bar.close()
+        now = time.time()
+        self._status = replace(
+            self._status,
+            state=state,
+            message=message,
+            heartbeat=now,
+            seconds=self._seconds_before + now - self._began,
+            seconds_left=None,
+        )
+        self.run.write_status(self._status)
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Turn SIGTERM and SIGINT into a request to stop while the block runs; a second one ends at once."""
+
+        def ask(number: int, frame: object) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)

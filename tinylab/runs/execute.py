@@ -1,0 +1,72 @@
+"""From a config to a finished run: check, create, compute, record how it ended."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tinylab import atomic
+from tinylab.config import JobConfig
+from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.registry import Registry
+from tinylab.runs.checks import anchored, check
+from tinylab.runs.context import JobContext
+from tinylab.runs.record import Run
+from tinylab.runs.threads import use_threads
+
+__all__ = ["JOBS", "execute", "start_run"]
+
+JOBS: Registry = Registry("job")
+for _kind in ("train", "search", "prune", "finetune", "sample", "compare"):
+    JOBS.register(_kind, f"tinylab.runs.jobs.{_kind}", summary=f"the {_kind} job")
+
+
+def start_run(config: JobConfig, path: Path) -> Run:
+    """Check the config and create its run folder."""
+    check(config)
+    return Run.create(path, anchored(config))
+
+
+def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
+    """Do the job of `run`, from its newest checkpoint if there is one, and return its result.
+
+    Raises:
+        BadRequest, Failure, Stopped: as the job does; the run's status says the same.
+    """
+    config = run.config()
+    with atomic.disk_errors(f"free some space, then `tinylab resume {run.path}`"):
+        context = JobContext(run, quiet=quiet)
+        try:
+            with context.signals():
+                use_threads(config.threads)
+                result = JOBS.get(config.kind).run(config, context)
+                run.write_result(result)
+        except Stopped as stop:
+            context.finish("stopped", str(stop))
+            raise
+        except KeyboardInterrupt:
+            context.finish("interrupted", "ended before the next checkpoint; resume it")
+            raise Stopped("interrupted") from None
+        except (BadRequest, Failure) as error:
+            context.finish("failed", str(error))
+            raise
+        except Exception as error:
+            _finish_unexpected(context, error)
+            raise
+        context.finish("finished")
+        return result
+
+
+def _finish_unexpected(context: JobContext, error: Exception) -> None:
+    """Say in the status what a person can do; the traceback goes to the run's log."""
+    message = f"{type(error).__name__}: {error}"
+    try:
+        with atomic.disk_errors("free some space and resume"):
+            raise error
+    except Failure as failure:
+        message = str(failure)
+    except Exception:
+        with (context.run.path / "log.txt").open("a") as log:
+            traceback.print_exc(file=log)
+    context.finish("failed", message)

@@ -1,0 +1,51 @@
+"""Choose layers by a rule, by hand or by a plan, and save the shallow model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinylab.config import PruneConfig
+from tinylab.data.digits import load_digits
+from tinylab.diffusion import objective_for
+from tinylab.metrics.cost import count_parameters
+from tinylab.metrics.denoising import held_out_loss
+from tinylab.models.load import load_model
+from tinylab.runs.checks import blocks_to_keep
+from tinylab.runs.choosing import choose_plan
+from tinylab.runs.context import JobContext
+from tinylab.runs.outcome import save_plan_and_model
+from tinylab.runs.store import find_plan
+
+__all__ = ["run"]
+
+
+def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
+    """Save `plan.json` and the shallow model; return the kept blocks, losses and sizes."""
+    model = load_model(config.model, config.device)
+    train, held_out = load_digits()
+    objective = objective_for(model)
+    depth = model.stack_depths()
+    if config.plan is not None:
+        plan = find_plan(config.plan)
+    else:
+        plan = choose_plan(
+            "indices" if config.indices is not None else config.method,
+            model,
+            objective,
+            train,
+            name=config.model,
+            keep=len(config.indices) if config.indices is not None else blocks_to_keep(config.keep, depth),
+            seed=config.seed,
+            samples=config.samples,
+            indices=config.indices,
+            progress=context.progress,
+        )
+    shallow = save_plan_and_model(context, model, plan)
+    return {
+        "method": plan.method,
+        "kept": {stack: list(indices) for stack, indices in plan.kept.items()},
+        "loss_full": held_out_loss(model, objective, held_out).loss,
+        "loss_pruned": held_out_loss(shallow, objective, held_out).loss,
+        "parameters_full": count_parameters(model),
+        "parameters": count_parameters(shallow),
+    }

@@ -1,0 +1,101 @@
+"""Draw images, side by side for several models: same noise, classes, guidance and steps."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinylab.config import SampleConfig
+from tinylab.diffusion import objective_for
+from tinylab.errors import Stopped
+from tinylab.metrics.cost import count_parameters, interleaved_seconds
+from tinylab.metrics.reading import reading_accuracy
+from tinylab.models.base import Denoiser
+from tinylab.models.load import load_model, load_reader
+from tinylab.runs.context import JobContext
+from tinylab.sampling.generate import Settings, generate
+from tinylab.sampling.images import grid_png, to_uint8
+
+__all__ = ["run"]
+
+_SHOWN = 100  # images in the picture; all are in the npz
+
+
+def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
+    """Write a PNG grid and an npz for each model; return times, sizes and how well the digits read.
+
+    The drawing is repeated, models in turn, while it is quick, and the median time is given.
+    """
+    names = (config.model, *config.against)
+    models = {f"{i}": load_model(name, config.device) for i, name in enumerate(names)}
+    first = models["0"]
+    classes = torch.tensor(config.classes or range(first.num_classes))
+    labels = classes[torch.arange(config.n) % len(classes)]
+    batches = -(-config.n // config.batch_size)
+    done, total = 0, len(models) * batches * config.steps
+
+    def tick(_: int) -> None:
+        nonlocal done
+        done += 1
+        if done <= total:  # later rounds are only timed: no status is written while they run
+            context.progress(done, total)
+        if context.should_stop():
+            raise Stopped("stopped while drawing; resume it to draw from the start")
+
+    for model in models.values():  # the first pass through a model is slower than the rest
+        generate(model, objective_for(model), labels[:2], Settings(config.sampler, 1, config.guidance))
+    drawn: dict[str, Tensor] = {}
+    work = {key: _drawing(key, model, labels, config, drawn, tick) for key, model in models.items()}
+    seconds = interleaved_seconds(work, rounds=3, budget=6.0)
+    rows = [_row(config, name, models[f"{i}"], drawn[f"{i}"], labels, seconds[f"{i}"]) for i, name in enumerate(names)]
+    for i, row in enumerate(rows):
+        _store(context, i, row, drawn[f"{i}"], labels, columns=min(10, len(classes)))
+        row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
+    return {"models": rows, "classes": classes.tolist(), "n": config.n}
+
+
+def _drawing(
+    key: str, model: Denoiser, labels: Tensor, config: SampleConfig, drawn: dict[str, Tensor], tick: Callable
+) -> Callable[[], None]:
+    settings = Settings(config.sampler, config.steps, config.guidance, config.seed)
+    objective = objective_for(model)
+
+    def draw() -> None:
+        parts = [
+            generate(model, objective, labels[at : at + config.batch_size], settings, first=at, on_step=tick).cpu()
+            for at in range(0, len(labels), config.batch_size)
+        ]
+        drawn[key] = torch.cat(parts)
+
+    return draw
+
+
+def _row(
+    config: SampleConfig, name: str, model: Denoiser, images: Tensor, labels: Tensor, seconds: list[float]
+) -> dict[str, Any]:
+    row = {
+        "model": name,
+        "depth": model.stack_depths(),
+        "parameters": count_parameters(model),
+        "seconds_per_image": statistics.median(seconds) / config.n,
+        "timed_rounds": len(seconds),
+    }
+    reader = load_reader(model)
+    if reader is not None:
+        row["read_correctly"] = reading_accuracy(reader, images, labels)
+    return row
+
+
+def _store(context: JobContext, index: int, row: dict[str, Any], images: Tensor, labels: Tensor, columns: int) -> None:
+    pixels = to_uint8(images)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=pixels, labels=labels.numpy())
+    row["npz"] = context.artifact(f"samples-{index}.npz", buffer.getvalue()).name
+    scale = max(1, 48 // pixels.shape[1])
+    row["png"] = context.artifact(f"samples-{index}.png", grid_png(pixels[:_SHOWN], columns, scale)).name

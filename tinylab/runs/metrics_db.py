@@ -1,0 +1,95 @@
+"""Metrics of one run in one SQLite file: the job is the only writer, readers open it read-only at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tinylab.training.recorder import StepRecord
+
+__all__ = ["MetricsReader", "MetricsWriter"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS scalars (step INTEGER, name TEXT, value REAL, PRIMARY KEY (step, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS vectors (step INTEGER, name TEXT, value TEXT, PRIMARY KEY (step, name)) WITHOUT ROWID;
+"""
+
+
+class MetricsWriter:
+    """Writes each logged step in one transaction, so that no reader ever sees half a step."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, timeout=10)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    def write(self, step: int, record: StepRecord) -> None:
+        """Store (or replace) the record of `step`."""
+        with self._db:
+            rows = [(step, name, float(value)) for name, value in record.scalars.items()]
+            self._db.executemany("INSERT OR REPLACE INTO scalars VALUES (?, ?, ?)", rows)
+            lists = [(step, name, _encode(values)) for name, values in record.vectors.items()]
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", lists)
+
+    def rewind(self, step: int) -> None:
+        """Drop everything after `step`."""
+        with self._db:
+            for table in ("scalars", "vectors"):
+                self._db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+
+    def close(self) -> None:
+        """Close the file and leave it alone in its folder, readable where nothing can be written."""
+        with contextlib.suppress(sqlite3.Error):  # a reader is at it: the side files stay, which does no harm
+            self._db.execute("PRAGMA journal_mode=DELETE")
+        self._db.close()
+
+
+class MetricsReader:
+    """Reads the metrics of a run that may still be writing them. A run without metrics reads as empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def scalars(self, name: str, after: int = -1) -> list[tuple[int, float]]:
+        """(step, value) pairs of one metric, in order."""
+        query = "SELECT step, value FROM scalars WHERE name = ? AND step > ? ORDER BY step"
+        return self._all(query, (name, after))
+
+    def vectors(self, name: str, after: int = -1) -> list[tuple[int, list[float]]]:
+        """(step, values) pairs of one list-valued metric, in order."""
+        query = "SELECT step, value FROM vectors WHERE name = ? AND step > ? ORDER BY step"
+        return [(step, json.loads(value)) for step, value in self._all(query, (name, after))]
+
+    def last_vectors(self) -> dict[str, list[float]]:
+        """The newest list of every name."""
+        query = "SELECT name, value FROM vectors WHERE step = (SELECT MAX(step) FROM vectors)"
+        return {name: json.loads(value) for name, value in self._all(query, ())}
+
+    def last_scalars(self) -> dict[str, float]:
+        """The newest value of every name."""
+        query = "SELECT name, value FROM scalars WHERE step = (SELECT MAX(step) FROM scalars)"
+        return dict(self._all(query, ()))
+
+    def names(self) -> list[str]:
+        """Names of all scalar metrics."""
+        return [row[0] for row in self._all("SELECT DISTINCT name FROM scalars ORDER BY name", ())]
+
+    def _all(self, query: str, arguments: tuple) -> list[tuple]:
+        if not self._path.exists():
+            return []
+        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+            try:
+                return db.execute(query, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):  # opened in the instant before the first write
+                    return []
+                raise
+
+
+def _encode(values: Sequence[float]) -> str:
+    return json.dumps([round(float(v), 6) for v in values], separators=(",", ":"))

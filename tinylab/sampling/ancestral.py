@@ -1,0 +1,15 @@
+"""Ancestral DDPM steps with the learned variance (Ho et al. 2020, Nichol & Dhariwal 2021)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tinylab.diffusion.gaussian import GaussianDiffusion
+
+__all__ = ["step"]
+
+
+def step(chain: GaussianDiffusion, output: Tensor, x: Tensor, index: int, noise: Tensor) -> Tensor:
+    """x_{t-1} = mean + sigma * noise, no noise at the last step. All images (N, C, H, W)."""
+    guess = chain.predict(output, x, chain.index(index, len(x)))
+    return guess.mean if index == 0 else guess.mean + (0.5 * guess.log_variance).exp() * noise

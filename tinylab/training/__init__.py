@@ -1,0 +1,1 @@
+"""One loop, and the tasks it trains: a denoiser, a mask search, a digit reader."""

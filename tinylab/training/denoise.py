@@ -1,0 +1,76 @@
+"""Training a model on its own objective: how teachers are made and, with fewer layers, how they recover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
+from tinylab.data.digits import ImageSplit
+from tinylab.data.order import batch_indices
+from tinylab.diffusion import Objective
+from tinylab.models.base import Denoiser
+from tinylab.training.ema import Ema
+from tinylab.training.loop import cosine, set_rate
+from tinylab.training.recorder import StepRecord
+
+__all__ = ["DenoiseTask", "drop_labels"]
+
+
+def drop_labels(y: Tensor, null_class: int, share: float, generator: torch.Generator) -> Tensor:
+    """Replace a random `share` of the classes (N,) by the null class, which trains the unguided branch."""
+    return torch.where(torch.rand(len(y), generator=generator) < share, null_class, y)
+
+
+class DenoiseTask:
+    """Minimise the objective on images, with a cosine schedule and averaged weights.
+
+    Args:
+        floor: the learning rate at the end, as a share of `config.lr`.
+        on_step: called with the step number after every update, for snapshots.
+    """
+
+    def __init__(
+        self,
+        model: Denoiser,
+        objective: Objective,
+        data: ImageSplit,
+        config: TrainConfig | FinetuneConfig | CompareConfig,
+        *,
+        floor: float,
+        on_step: Callable[[DenoiseTask, int], None] | None = None,
+    ) -> None:
+        self.model, self.objective, self.data, self.config = model.train(), objective, data, config
+        self.floor, self.on_step = floor, on_step
+        self.device = next(model.parameters()).device
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=0.0)
+        self.ema = Ema(model, config.ema_decay)
+        self.modules = {"model": model, "ema": self.ema.module}
+        self._terms: dict[str, Tensor] = {}
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        """The mean hybrid loss of this step's batch."""
+        config = self.config
+        self._rate = config.lr * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
+        set_rate(self.optimizer, self._rate)
+        chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
+        x, y = self.data.images[chosen], self.data.labels[chosen]
+        y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
+        t, noise = self.objective.draw(len(x), x.shape[1:], generator)
+        losses = self.objective.training_losses(self.model, *(v.to(self.device) for v in (x, t, y, noise)))
+        self._terms = {"mse": losses.mse.detach(), "vb": losses.vb.detach()}
+        return losses.loss.mean()
+
+    def after_update(self, step: int) -> None:
+        """Move the averaged weights; take a snapshot when one is due."""
+        self.ema.update(self.model, step)
+        if self.on_step:
+            self.on_step(self, step + 1)
+
+    def record(self, step: int, loss: float) -> StepRecord:
+        """Loss, its terms and the learning rate."""
+        terms = {name: value.mean().item() for name, value in self._terms.items()}
+        return StepRecord({"loss": loss, **terms, "lr": self._rate})

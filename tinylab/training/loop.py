@@ -1,0 +1,116 @@
+"""The one training loop. Teachers, search and recovery differ in their task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tinylab.config import LoopConfig
+from tinylab.data.order import step_generator
+from tinylab.errors import Failure, Stopped
+from tinylab.training.checkpointing import latest_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from tinylab.training.recorder import Recorder, StepRecord
+
+__all__ = ["Task", "cosine", "run_loop", "set_rate"]
+
+
+class Task(Protocol):
+    """What is trained, and what one step of it is."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What moves the weights; its parameters are clipped together."""
+        ...
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Everything a checkpoint must hold beside the optimizer."""
+        ...
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        """Set this step's learning rates and return the scalar loss; all randomness comes from `generator`."""
+        ...
+
+    def after_update(self, step: int) -> None:
+        """Averages and the like, after the optimizer moved."""
+        ...
+
+    def record(self, step: int, loss: float) -> StepRecord:
+        """What to keep of a logged step."""
+        ...
+
+
+def run_loop(task: Task, config: LoopConfig, checkpoints: Path, recorder: Recorder) -> None:
+    """Train `task` to `config.steps`, from its newest checkpoint if there is one.
+
+    Every step draws from a generator of its own, seeded by (seed, step): a resumed run repeats the steps of
+    one that was never stopped, bit for bit on a CPU.
+
+    Raises:
+        Stopped: after saving, when the recorder says so.
+        Failure: when the loss is no longer a number.
+    """
+    first = _restore(task, checkpoints)
+    recorder.rewind(first)
+    parameters = [p for group in task.optimizer.param_groups for p in group["params"]]
+    for step in range(first, config.steps):
+        loss = task.loss(step, step_generator(config.seed, step))
+        task.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for parameter in parameters:
+            if parameter.grad is None:  # a block that no sample used: to Adam that is a zero, not an absence
+                parameter.grad = torch.zeros_like(parameter)
+        nn.utils.clip_grad_norm_(parameters, config.clip)
+        task.optimizer.step()
+        task.after_update(step)
+        done = step + 1
+        if done % config.log_every == 0 or done == config.steps or step == 0:
+            recorder.record(done, task.record(done, _finite(loss, done)))
+        recorder.progress(done, config.steps)
+        stop = recorder.should_stop() and done < config.steps
+        if stop or done % config.checkpoint_every == 0 or done == config.steps:
+            _finite(loss, done)
+            _save(task, checkpoints, done)
+        if stop:
+            raise Stopped(f"stopped at step {done} of {config.steps}")
+
+
+def cosine(step: int, steps: int, *, warmup: int, floor: float) -> float:
+    """Learning-rate factor: linear warm-up to 1, then a half cosine down to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return floor + (1 - floor) * 0.5 * (1 + torch.cos(torch.tensor(share * torch.pi)).item())
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the learning rate `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _finite(loss: Tensor, step: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise Failure(f"the loss is not a number at step {step}; start again with a lower learning rate")
+    return value
+
+
+def _restore(task: Task, checkpoints: Path) -> int:
+    checkpoint = latest_checkpoint(checkpoints)
+    if checkpoint is None:
+        return 0
+    for name, module in task.modules.items():
+        module.load_state_dict(checkpoint.part(name), strict=True)
+    restore_optimizer(task.optimizer, checkpoint.part("optimizer"))
+    return checkpoint.step
+
+
+def _save(task: Task, checkpoints: Path, step: int) -> None:
+    parts = {name: module.state_dict() for name, module in task.modules.items()}
+    save_checkpoint(checkpoints, step, {**parts, "optimizer": optimizer_tensors(task.optimizer)})

@@ -1,0 +1,37 @@
+"""Where a training loop reports to. Free of torch, so that readers of runs stay light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["Recorder", "StepRecord"]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one logged step leaves behind: single numbers, and lists of numbers."""
+
+    scalars: Mapping[str, float]
+    vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Where a loop reports to; the run folder implements it."""
+
+    def rewind(self, step: int) -> None:
+        """Forget all records after `step`: the job goes on from there."""
+        ...
+
+    def record(self, step: int, record: StepRecord) -> None:
+        """Keep the record of one logged step."""
+        ...
+
+    def progress(self, step: int, steps: int) -> None:
+        """Called after every step."""
+        ...
+
+    def should_stop(self) -> bool:
+        """True once somebody asked the job to stop."""
+        ...
