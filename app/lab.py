@@ -22,15 +22,15 @@ def model_chip() -> gr.HTML:
 
 @dataclass(frozen=True)
 class Menu:
-    """A menu of runs, plans or models, and what was suggested in it last."""
+    """A menu of plans or models that fit the loaded model, and what was suggested in it last."""
 
-    choices: Callable[[], Entries]
+    choices: Callable[[str], Entries]
     dropdown: gr.Dropdown
     suggested: gr.State
 
-    def fill(self, picked: Any, suggested: Any) -> list[Any]:
-        """Updates of menu and suggestion: the newest entry, unless something else was picked before."""
-        entries = self.choices()
+    def fill(self, model: str, picked: Any, suggested: Any) -> list[Any]:
+        """Updates of menu and suggestion: the newest entry for `model`, unless something else was picked before."""
+        entries = self.choices(model)
         values = [value for _, value in entries]
         newest = values[0] if values else None
         untouched = suggested is None or picked in (suggested, [suggested])
@@ -62,6 +62,6 @@ class Lab:
             return [gr.skip()] * (1 + len(self.followers))
         return [model, *(update(model) for update, _ in self.followers)]
 
-    def refresh(self, tab: str, choices: Callable[[], Entries], dropdown: gr.Dropdown) -> None:
+    def refresh(self, tab: str, choices: Callable[[str], Entries], dropdown: gr.Dropdown) -> None:
         """Fill `dropdown` by `choices` whenever the tab called `tab` is opened; what was picked stays picked."""
         self.menus.setdefault(tab, []).append(Menu(choices, dropdown, gr.State(None)))

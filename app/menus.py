@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from app.run_ids import UNREADABLE
 from app.views.names import kept_words, method_label, model_label, plan_label, run_label, when
+from tinylab.models.catalog import locate_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
@@ -20,20 +22,22 @@ def run_choices(kind: str) -> Entries:
     return _gather(list_runs(kind), lambda run: [(run_label(run), run.id)])
 
 
-def learned_plans() -> Entries:
-    """Finished searches, by what they keep."""
-    return _gather(list_runs("search"), _plan_of_run)
+def learned_plans(model: str) -> Entries:
+    """Finished searches in `model`, by what they keep."""
+    return _gather(list_runs("search"), lambda run: _plan_of_run(run, model))
 
 
-def plan_sources() -> Entries:
-    """Everything that says which blocks to keep: searches, prunes, and the rows of comparisons."""
-    return learned_plans() + _gather(list_runs("prune"), _plan_of_run) + _gather(list_runs("compare"), _plans_of_rows)
+def plan_sources(model: str) -> Entries:
+    """Everything that says which blocks of `model` to keep: searches, prunes, and the rows of comparisons."""
+    prunes = _gather(list_runs("prune"), lambda run: _plan_of_run(run, model))
+    return learned_plans(model) + prunes + _gather(list_runs("compare"), lambda run: _plans_of_rows(run, model))
 
 
-def shallow_models() -> Entries:
-    """Every shallow model that a run has saved: fine-tuned ones first, then those that were only cut."""
+def shallow_models(model: str) -> Entries:
+    """Every shallow model that a run has made of `model`: fine-tuned ones first, then those that were only cut."""
     runs = [run for kind in ("finetune", "search", "prune") for run in list_runs(kind)]
-    return _gather(runs, _model_of_run) + _gather(list_runs("compare"), _models_of_rows)
+    made = _gather(runs, lambda run: _model_of_run(run, model))
+    return made + _gather(list_runs("compare"), lambda run: _models_of_rows(run, model))
 
 
 def _gather(runs: Iterable[Run], entries: Callable[[Run], Entries]) -> Entries:
@@ -46,29 +50,44 @@ def _gather(runs: Iterable[Run], entries: Callable[[Run], Entries]) -> Entries:
     return found
 
 
-def _plan_of_run(run: Run) -> Entries:
+def _made_for(plan: DepthPlan, model: str) -> bool:
+    """Whether a plan cuts the model that is loaded, however both are called."""
+    return plan.model == model or (bool(plan.model) and locate_model(plan.model) == locate_model(model))
+
+
+def _plan_of_run(run: Run, model: str) -> Entries:
     if not run.plan_path.is_file():
         return []
     plan = DepthPlan.load(run.plan_path)
+    if not _made_for(plan, model):
+        return []
     return [(" · ".join([kept_words(plan), plan_label(plan), _origin(run)]), run.id)]
 
 
-def _plans_of_rows(run: Run) -> Entries:
+def _rows_for(run: Run, model: str) -> list[tuple[dict[str, Any], DepthPlan]]:
+    """The rows of a comparison, each with its plan; none if it compared another model."""
+    rows = [(row, DepthPlan.load(run.path / row["model"] / "plan.json")) for row in run.result().get("rows", [])]
+    return [(row, plan) for row, plan in rows if _made_for(plan, model)]
+
+
+def _plans_of_rows(run: Run, model: str) -> Entries:
     return [
         (
-            " · ".join([" ".join(map(str, row["kept"]["blocks"])), method_label(row["method"]), _origin(run)]),
+            " · ".join([kept_words(plan), method_label(row["method"]), _origin(run)]),
             str(run.path / row["model"] / "plan.json"),
         )
-        for row in run.result().get("rows", [])
+        for row, plan in _rows_for(run, model)
     ]
 
 
-def _model_of_run(run: Run) -> Entries:
-    return [(f"{model_label(run.id)} · {_origin(run)}", run.id)] if run.model_path.is_dir() else []
+def _model_of_run(run: Run, model: str) -> Entries:
+    if not run.model_path.is_dir() or not _made_for(DepthPlan.load(run.plan_path), model):
+        return []
+    return [(f"{model_label(run.id)} · {_origin(run)}", run.id)]
 
 
-def _models_of_rows(run: Run) -> Entries:
-    paths = [str(run.path / row["model"]) for row in run.result().get("rows", [])]
+def _models_of_rows(run: Run, model: str) -> Entries:
+    paths = [str(run.path / row["model"]) for row, _ in _rows_for(run, model)]
     return [(f"{model_label(path)} · {_origin(run)}", path) for path in paths]
 
 

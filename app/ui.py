@@ -92,7 +92,7 @@ def _on_opening(lab: Lab, tab_id: str, tab_item: gr.Tab) -> None:
     tab_item.select(None, None, None, js=f"() => tinylab.opened('{tab_id}')")
     for menu in lab.menus.get(tab_id, ()):
         both: list[Any] = [menu.dropdown, menu.suggested]
-        tab_item.select(menu.fill, both, both, **_QUIETLY)
+        tab_item.select(menu.fill, [lab.model, *both], both, **_QUIETLY)
 
 
 def _attach_on_load(page: gr.Blocks, lab: Lab, tabs: gr.Tabs, following: list[Any]) -> None:
@@ -110,7 +110,7 @@ def _attach_on_load(page: gr.Blocks, lab: Lab, tabs: gr.Tabs, following: list[An
         for kind, panel in lab.panels.items():
             updates += panel.show_run(found.runs.get(kind, ""))
         for menu in menus:
-            updates += menu.fill(None, None)
+            updates += menu.fill(found.model, None, None)
         return updates
 
     loaded = page.load(load, None, outputs, **_QUIETLY)

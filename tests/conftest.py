@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tinylab.models.base import Denoiser
 from tinylab.models.dit import DiT
-from tinylab.models.load import save_model
+from tinylab.models.families import FAMILIES
+from tinylab.models.load import model_class, save_model
 
 TINY = {
     "input_size": 8,
@@ -40,12 +43,20 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def build_tiny_dit() -> Callable[..., DiT]:
-    """Makes tiny DiTs: `build_tiny_dit(seed, depth=6)`. Equal arguments give equal weights."""
+TINY_MAR = {
+    **{"img_size": 8, "vae_stride": 1, "patch_size": 2, "vae_embed_dim": 1, "class_num": 10, "buffer_size": 2},
+    **{"encoder_embed_dim": 16, "encoder_depth": 4, "encoder_num_heads": 2},
+    **{"decoder_embed_dim": 16, "decoder_depth": 4, "decoder_num_heads": 2},
+    **{"diffloss_d": 1, "diffloss_w": 16, "num_sampling_steps": 4, "diffusion_batch_mul": 2},
+}
 
-    def build(seed: int = 0, **changes: Any) -> DiT:
-        model = DiT(**{**TINY, **changes})
+
+@pytest.fixture
+def build_tiny() -> Callable[..., Denoiser]:
+    """Makes tiny models of any family: `build_tiny("sit", seed, depth=6)`. Equal arguments give equal weights."""
+
+    def build(family: str, seed: int = 0, **changes: Any) -> Denoiser:
+        model = model_class(FAMILIES[family])(**{**(TINY_MAR if family == "mar" else TINY), **changes})
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             # Also those that training starts at zero: a block whose gates are zero would hide every mistake.
@@ -55,6 +66,12 @@ def build_tiny_dit() -> Callable[..., DiT]:
         return model.eval()
 
     return build
+
+
+@pytest.fixture
+def build_tiny_dit(build_tiny: Callable[..., Denoiser]) -> Callable[..., DiT]:
+    """Makes tiny DiTs: `build_tiny_dit(seed, depth=6)`."""
+    return partial(build_tiny, "dit")  # type: ignore[return-value]
 
 
 @pytest.fixture

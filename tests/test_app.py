@@ -151,7 +151,7 @@ def test_panel_without_a_run_to_show_only_offers_to_start(panel: JobPanel, run_i
 def menu(entries: list[str], *, multiselect: bool) -> Menu:
     with gr.Blocks():
         dropdown = gr.Dropdown(multiselect=multiselect)
-        return Menu(lambda: [(entry.upper(), entry) for entry in entries], dropdown, gr.State(None))
+        return Menu(lambda model: [(entry.upper(), entry) for entry in entries], dropdown, gr.State(None))
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def menu(entries: list[str], *, multiselect: bool) -> Menu:
     ],
 )
 def test_menu_suggests_the_newest_until_somebody_picks(picked: Any, suggested: Any, value: Any) -> None:
-    single, now = menu(["new", "old"], multiselect=False).fill(picked, suggested)
-    several, _ = menu(["new", "old"], multiselect=True).fill([picked] if picked else None, suggested)
+    single, now = menu(["new", "old"], multiselect=False).fill("digits-dit", picked, suggested)
+    several, _ = menu(["new", "old"], multiselect=True).fill("digits-dit", [picked] if picked else None, suggested)
     assert now == "new"
     assert single.value == (value or "new")
     assert several.value == ([value] if value else [])
 
 
 def test_menu_that_was_emptied_on_purpose_stays_empty() -> None:
-    assert menu(["new"], multiselect=True).fill([], "new")[0].value == []
+    assert menu(["new"], multiselect=True).fill("digits-dit", [], "new")[0].value == []
 
 
 def test_menu_without_entries_has_nothing_picked() -> None:
-    assert menu([], multiselect=False).fill("gone", None)[0].value is None
-    assert menu([], multiselect=True).fill(["gone"], None)[0].value == []
+    assert menu([], multiselect=False).fill("digits-dit", "gone", None)[0].value is None
+    assert menu([], multiselect=True).fill("digits-dit", ["gone"], None)[0].value == []
 
 
 @pytest.mark.parametrize("say", [problem, confirm])

@@ -183,19 +183,25 @@ def test_pictures_come_from_the_run_alone(lab: Path, tmp_path: Path) -> None:
 
 
 def test_menus_offer_runs_plans_and_models(lab: Path) -> None:
+    model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
     for kind, run_id in IDS.items():
         assert [value for _, value in menus.run_choices(kind)] == [run_id]
-    assert [value for _, value in menus.learned_plans()] == [IDS["search"]]
-    assert len(menus.plan_sources()) == 1 + 3
-    assert [value for _, value in menus.shallow_models()][:2] == [IDS["finetune"], IDS["search"]]
-    assert len(menus.shallow_models()) == 2 + 3
+    assert [value for _, value in menus.learned_plans(model)] == [IDS["search"]]
+    assert len(menus.plan_sources(model)) == 1 + 3
+    assert [value for _, value in menus.shallow_models(model)][:2] == [IDS["finetune"], IDS["search"]]
+    assert len(menus.shallow_models(model)) == 2 + 3
+
+
+def test_menus_leave_out_what_was_made_for_other_models(lab: Path) -> None:
+    assert menus.learned_plans("digits-dit") == menus.shallow_models("digits-dit") == []
 
 
 def test_menus_leave_out_what_cannot_be_read(lab: Path) -> None:
+    model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
     (lab / IDS["search"] / "plan.json").write_text("{")
     (lab / IDS["compare"] / "artifacts" / "result.json").write_text("[")
-    assert menus.learned_plans() == []
-    assert menus.plan_sources() == []
+    assert menus.learned_plans(model) == []
+    assert menus.plan_sources(model) == []
 
 
 def test_labels_tell_what_was_asked(lab: Path) -> None:
@@ -203,7 +209,7 @@ def test_labels_tell_what_was_asked(lab: Path) -> None:
     assert "1:2 · 3 steps · seed 0" in labels["search"]
     assert "3 methods · 3 steps" in labels["compare"]
     assert "blocks 0 3 · 3 steps" in labels["finetune"]
-    assert "3 models · DDPM 2" in labels["sample"]
+    assert "3 models · 2 steps" in labels["sample"]
     assert not any("finished" in label for label in labels.values())
 
 

@@ -139,5 +139,8 @@ def test_preset_fills_in_what_was_not_given(preset: str) -> None:
 
 
 def test_unknown_preset_lists_the_valid_ones() -> None:
-    with pytest.raises(BadRequest, match="^unknown preset 'imagenet'; choose one of: digits-dit, digits-reader$"):
+    with pytest.raises(
+        BadRequest,
+        match="^unknown preset 'imagenet'; choose one of: digits-dit, digits-sit, digits-mar, digits-reader$",
+    ):
         train_config("imagenet")

@@ -16,9 +16,9 @@ ROWS = {"Learned (TinyFusion)": (0.5, 0.11), "Random": (0.3, 0.15)}
 OPTIONS = NMPattern.parse("1:2").options()
 
 MAKERS = {
-    "heatmap": lambda: keep_heatmap([1, 10, 20], [[0.5, 0.5]] * 3, key="run", total_steps=40),
-    "bars": lambda: option_bars([([0, 1], [0.7, 0.3], OPTIONS), ([2, 3], [0.4, 0.6], OPTIONS)], key="run"),
-    "strips": lambda: kept_strips({"a": [0, 2], "b": [1, 3]}, 4, key="run", heading="strips"),
+    "heatmap": lambda: keep_heatmap([1, 10, 20], [[0.5, 0.5]] * 3, ["0", "1"], key="run", total_steps=40),
+    "bars": lambda: option_bars([("01", [0.7, 0.3], OPTIONS), ("23", [0.4, 0.6], OPTIONS)], key="run"),
+    "strips": lambda: kept_strips({"a": "02", "b": "13"}, "0123", key="run", heading="strips"),
     "dumbbells": lambda: loss_dumbbells(ROWS, full=0.08, key="run", heading="losses"),
     "curves": lambda: curves(
         {"loss": [(1, 0.9), (2, 0.5)]}, key="run", heading="loss", unit="loss", levels={"full": 0.1}, total_steps=9
@@ -45,13 +45,14 @@ def test_figure_leaves_background_and_font_colour_to_the_page(make: Any) -> None
 
 
 def test_heatmap_has_a_row_for_each_block_and_a_column_for_each_logged_step() -> None:
-    figure = keep_heatmap([1, 10], [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], key="run", total_steps=40)
+    figure = keep_heatmap([1, 10], [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], ["e0", "e1", "d0"], key="run", total_steps=40)
     assert figure["data"][0]["z"] == [[0.1, 0.4], [0.2, 0.5], [0.3, 0.6]]
+    assert figure["data"][0]["y"] == ["e0", "e1", "d0"]
     assert figure["layout"]["xaxis"]["range"] == [0, 40]
 
 
 def test_heatmap_of_nothing_is_empty() -> None:
-    assert keep_heatmap([], [], key="run")["data"][0]["z"] == []
+    assert keep_heatmap([], [], [], key="run")["data"][0]["z"] == []
 
 
 def test_option_bars_show_the_most_probable_first_and_mark_the_chosen_of_each_group() -> None:
@@ -64,13 +65,13 @@ def test_option_bars_show_the_most_probable_first_and_mark_the_chosen_of_each_gr
 
 @pytest.mark.parametrize(("most", "end"), [(0.004, 0.01), (0.03, 0.05), (0.6, 1), (1.0, 1)])
 def test_option_bars_end_their_axis_where_the_longest_bar_can_be_read(most: float, end: float) -> None:
-    figure = option_bars([([0, 1], [most, most / 2], OPTIONS)], key="run")
+    figure = option_bars([("01", [most, most / 2], OPTIONS)], key="run")
     assert figure["layout"]["xaxis"]["range"] == [0, end]
 
 
 def test_option_bars_show_no_more_than_asked() -> None:
     pattern = NMPattern.parse("2:4").options()
-    assert len(option_bars([(range(4), [1 / 6] * 6, pattern)], key="run", shown=5)["data"][0]["x"]) == 5
+    assert len(option_bars([("0123", [1 / 6] * 6, pattern)], key="run", shown=5)["data"][0]["x"]) == 5
 
 
 def test_strips_fill_the_kept_cells() -> None:

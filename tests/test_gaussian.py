@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.diffusion import objective_for
+from tinylab.diffusion.base import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion, _discretised_log_likelihood, _normal_kl
 from tinylab.models.dit import DiT
 
@@ -135,7 +136,7 @@ def test_step_of_a_short_chain_is_finite(diffusion: GaussianDiffusion, noise: Te
 
 def test_perfect_model_has_no_loss(diffusion: GaussianDiffusion, images: Tensor, noise: Tensor) -> None:
     y = torch.zeros(6, dtype=torch.long)
-    losses = diffusion.training_losses(Oracle(noise, fraction=-1.0), images, T, y, noise)
+    losses = diffusion.losses(Oracle(noise, fraction=-1.0), images, y, Draw(T, noise))
     assert losses.mse.abs().max() == 0
     assert losses.vb[T > 0].abs().max() < 1e-4  # the KL; at t = 0 stands the likelihood of the pixels
     assert torch.allclose(losses.loss, losses.mse + losses.vb)
@@ -143,7 +144,7 @@ def test_perfect_model_has_no_loss(diffusion: GaussianDiffusion, images: Tensor,
 
 def test_wrong_variance_costs_its_kl(diffusion: GaussianDiffusion, images: Tensor, noise: Tensor) -> None:
     y = torch.zeros(6, dtype=torch.long)
-    found = diffusion.training_losses(Oracle(noise, fraction=1.0), images, T, y, noise).vb
+    found = diffusion.losses(Oracle(noise, fraction=1.0), images, y, Draw(T, noise)).vb
     gap = (diffusion.log_betas - diffusion.log_posterior)[T]
     expected = 0.5 * (gap + (-gap).exp() - 1) / math.log(2)
     assert torch.allclose(found[1:].double(), expected[1:], rtol=1e-3, atol=1e-5)
@@ -153,7 +154,7 @@ def test_model_without_variance_has_the_noise_loss_alone(
     diffusion: GaussianDiffusion, images: Tensor, noise: Tensor
 ) -> None:
     y = torch.zeros(6, dtype=torch.long)
-    losses = diffusion.training_losses(Oracle(noise + 0.5, fraction=None), images, T, y, noise)
+    losses = diffusion.losses(Oracle(noise + 0.5, fraction=None), images, y, Draw(T, noise))
     assert torch.allclose(losses.loss, torch.full((6,), 0.25))
     assert torch.equal(losses.vb, torch.zeros(6))
 
@@ -173,7 +174,7 @@ def test_respaced_chain_trains_at_the_original_times(images: Tensor, noise: Tens
     chain = GaussianDiffusion().respaced(10)
     y, t = torch.zeros(6, dtype=torch.long), torch.tensor([0, 1, 2, 5, 8, 9])
     with torch.no_grad():
-        found = chain.training_losses(tiny_dit, images, t, y, noise).mse
+        found = chain.losses(tiny_dit, images, y, Draw(t, noise)).mse
         x_t = GaussianDiffusion().q_sample(images, chain.timesteps[t], noise)
         expected = (tiny_dit(x_t, chain.timesteps[t], y)[:, :1] - noise).square().mean(dim=(1, 2, 3))
     assert torch.allclose(found, expected, rtol=1e-5)
@@ -198,8 +199,8 @@ def test_drawn_times_and_noise_come_from_the_generator_alone(diffusion: Gaussian
     torch.manual_seed(0)
     first = diffusion.draw(500, (1, 8, 8), torch.Generator().manual_seed(7))
     second = diffusion.draw(500, (1, 8, 8), torch.Generator().manual_seed(7))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    t, noise = first
+    t, noise = first.t, first.noise
+    assert torch.equal(t, second.t) and torch.equal(noise, second.noise)
     assert noise.shape == (500, 1, 8, 8)
     assert 0 <= t.min() < 20 and 980 <= t.max() < 1000
     assert noise.std().item() == pytest.approx(1.0, abs=0.02)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from golden_values import Golden, load_golden, relative_error
 
-from tinylab.diffusion.gaussian import GaussianDiffusion, Losses
+from tinylab.diffusion import Draw, Losses
+from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.models.dit import DiT
+from tinylab.sampling.drawing import GivenNoise
 from tinylab.sampling.generate import Settings, generate
 
 FORWARD, GRADIENT = 1e-5, 1e-4  # largest relative errors, as the golden values' own notes demand
@@ -28,7 +30,7 @@ def model(golden: Golden) -> DiT:
 @pytest.fixture
 def losses(golden: Golden, model: DiT) -> Losses:
     given = golden.part("input")
-    return GaussianDiffusion().training_losses(model, given["x"], given["t_loss"], given["y"], given["noise"])
+    return GaussianDiffusion().losses(model, given["x"], given["y"], Draw(given["t_loss"], given["noise"]))
 
 
 def test_forward_equals_the_published_one(golden: Golden, model: DiT) -> None:
@@ -69,8 +71,7 @@ def test_ancestral_sampling_with_guidance_equals_the_published_one(golden: Golde
         GaussianDiffusion(),
         given["y"],
         Settings(sampler="ddpm", steps=20, guidance=1.5),
-        noise=z[:count],
-        step_noises=noises[:, :count],
+        noise=GivenNoise(z[:count], list(noises[:, :count])),
     )
     # The published loop carries the guided batch twice. Its first half is what a user is shown.
     assert torch.equal(z[:count], z[count:])
@@ -80,5 +81,11 @@ def test_ancestral_sampling_with_guidance_equals_the_published_one(golden: Golde
 def test_ddim_sampling_equals_the_published_one(golden: Golden, model: DiT) -> None:
     given = golden.part("input")
     settings = Settings(sampler="ddim", steps=20, guidance=1.0)
-    found = generate(model, GaussianDiffusion(), given["y"], settings, noise=given["sample_z_ddim"])
+    found = generate(
+        model,
+        GaussianDiffusion(),
+        given["y"],
+        settings,
+        noise=GivenNoise(given["sample_z_ddim"], list(given["sample_noises"])),
+    )
     assert relative_error(found, golden.part("output")["sample_ddim20_eta0"]) < GRADIENT

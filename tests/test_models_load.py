@@ -85,7 +85,7 @@ def test_cut_model_remembers_what_it_was_cut_from(build_tiny_dit: Callable[..., 
 
 def test_description_agrees_with_the_model(tiny_dit: DiT, saved: Path) -> None:
     info = describe_model(str(saved))
-    assert info.architecture == "DiT"
+    assert info.family.name == "dit"
     assert info.parameters == sum(parameter.numel() for parameter in tiny_dit.parameters())
     assert (info.depth, info.kept, info.full_depth) == ({"blocks": 4}, None, {"blocks": 4})
 
@@ -226,8 +226,8 @@ def test_config_whose_heads_do_not_divide_the_width_is_refused(saved: Path, head
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"depth": 6}, "the file has 4 blocks"),
-        ({"depth": 3}, "the file has 4 blocks"),
+        ({"depth": 6}, "blocks, the file has 4"),
+        ({"depth": 3}, "blocks, the file has 4"),
         ({"num_classes": 1000}, "y_embedder.embedding_table.weight is (11, 16), should be (1001, 16)"),
         ({"learn_sigma": False}, "final_layer.linear"),
     ],

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.plan import DepthPlan, NMPattern, fitting_patterns
+from tinylab.pruning.plan import DepthPlan, NMPattern, halving_patterns
 
 
 @pytest.mark.parametrize("text", ["", "6", "6:", "a:b", "6:12:3", "-1:2", "0:2", "2:2", "3:2", "20:40"])
@@ -25,7 +25,7 @@ def test_a_pattern_that_does_not_fit_names_those_that_do():
 
 @pytest.mark.parametrize("depth", [2, 7, 12, 28])
 def test_every_pattern_that_is_offered_fits(depth):
-    offered = fitting_patterns(depth)
+    offered = halving_patterns({"blocks": depth})
     assert offered
     for text in offered:
         pattern = NMPattern.parse(text)

@@ -12,19 +12,20 @@ from PIL import Image
 
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
-from tinylab.sampling import SAMPLERS
+from tinylab.sampling import SAMPLERS, SAMPLERS_OF, ddim, sampler_for
 from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 
 LABELS = torch.tensor([3, 1, 4, 1, 5])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.names())
+@pytest.mark.parametrize(("family", "sampler"), [(f, s) for f, samplers in SAMPLERS_OF.items() for s in samplers])
 @pytest.mark.parametrize("guidance", [1.0, 1.5])
-def test_an_image_does_not_depend_on_its_batch(sampler, guidance, tiny_dit):
-    settings, objective = Settings(sampler, 4, guidance, seed=2), objective_for(tiny_dit)
-    together = generate(tiny_dit, objective, LABELS, settings)
-    parts = [generate(tiny_dit, objective, LABELS[at : at + 2], settings, first=at) for at in (0, 2, 4)]
+def test_an_image_does_not_depend_on_its_batch(family, sampler, guidance, build_tiny):
+    model = build_tiny(family)
+    settings, objective = Settings(sampler, 4, guidance, seed=2), objective_for(model)
+    together = generate(model, objective, LABELS, settings)
+    parts = [generate(model, objective, LABELS[at : at + 2], settings, first=at) for at in (0, 2, 4)]
     assert together.shape == (5, 1, 8, 8)
     assert relative_error(torch.cat(parts), together) < 1e-5
 
@@ -49,7 +50,7 @@ def test_guidance_one_is_the_conditional_model_and_zero_the_unconditional_one(ti
 def test_the_last_ddim_step_returns_the_predicted_image(tiny_dit):
     chain = objective_for(tiny_dit).respaced(1)
     x, output = torch.randn(2, 1, 8, 8), torch.randn(2, 2, 8, 8)
-    drawn = SAMPLERS.get("ddim")(chain, output, x, 0, torch.zeros_like(x))
+    drawn = ddim.step(chain, output, x, 0, torch.zeros_like(x))
     assert torch.allclose(drawn, chain.predict(output, x, chain.index(0, 2)).x_start)
 
 
@@ -61,7 +62,19 @@ def test_progress_is_told_after_every_step(tiny_dit):
 
 def test_unknown_samplers_are_refused_with_the_known_ones():
     with pytest.raises(BadRequest, match="ddpm, ddim"):
-        SAMPLERS.get("heun")
+        sampler_for("dit", "dpm++")
+
+
+@pytest.mark.parametrize(("family", "sampler", "fitting"), [("dit", "heun", "ddpm or ddim"), ("mar", "ddpm", "masked")])
+def test_samplers_of_other_families_are_refused_with_those_that_fit(family, sampler, fitting):
+    with pytest.raises(BadRequest, match=fitting):
+        sampler_for(family, sampler)
+
+
+@pytest.mark.parametrize("family", SAMPLERS_OF)
+def test_every_family_has_a_default_sampler_and_every_sampler_a_family(family):
+    assert sampler_for(family) in SAMPLERS.names()
+    assert {name for names in SAMPLERS_OF.values() for name in names} == set(SAMPLERS.names())
 
 
 def test_pixels_are_clipped_and_rounded():

@@ -65,9 +65,9 @@ def _search_step(model: Denoiser, pattern: NMPattern, skip: bool) -> Sequence[Te
     generator = torch.Generator().manual_seed(0)
     objective, mask = objective_for(model), DepthMask(model.stack_depths(), pattern)
     x = torch.randn(64, *model.sample_shape, generator=generator)
-    t, noise = objective.draw(64, model.sample_shape, generator)
+    draw = objective.draw(64, model.sample_shape, generator)
     with gated(model, mask.draw(64, 1.0, generator), skip=skip):
-        loss = objective.training_losses(model, x, t, torch.zeros(64, dtype=torch.long), noise).loss.mean()
+        loss = objective.losses(model, x, torch.zeros(64, dtype=torch.long), draw).loss.mean()
     moving = [p for p in (*model.parameters(), *mask.parameters()) if p.requires_grad]
     return torch.autograd.grad(loss, moving, allow_unused=True)
 

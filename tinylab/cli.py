@@ -65,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     resume = _add(commands, "resume", "let a stopped or interrupted run go on", _resume)
     resume.add_argument("run", metavar="RUN", help="id or folder of the run")
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_convert(commands)
+    _add_export(commands)
     _add(commands, "app", "open the lab in a browser", _app)
     return parser
 
@@ -74,6 +76,31 @@ def _add(commands, name: str, summary: str, handler, description: str | None = N
     command.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     command.set_defaults(handler=handler)
     return command
+
+
+def _add_convert(commands) -> None:
+    command = _add(
+        commands, "convert", "make a model folder of a published checkpoint (DiT, SiT, MAR, TinyFusion)", _convert
+    )
+    command.add_argument("file", metavar="FILE", help="a .pt, .pth, .ckpt or .safetensors file; nothing in it is run")
+    command.add_argument("--out", metavar="DIR", required=True, help="model folder to make")
+    command.add_argument("--family", metavar="FAMILY", help="dit, sit or mar (default: told from the file)")
+    command.add_argument("--num-heads", metavar="N", type=int, help="attention heads, for widths of no published size")
+    command.add_argument("--weights", metavar="WHICH", default="auto", help="auto, ema, model or plain (default: auto)")
+    command.add_argument("--patch-size", metavar="N", type=int, help="of a MAR (default: 1)")
+    command.add_argument(
+        "--vae-stride", metavar="N", type=int, help="of a MAR: picture pixels a latent one (default: 16)"
+    )
+
+
+def _add_export(commands) -> None:
+    from tinylab.models.export import EXPORTS
+
+    command = _add(commands, "export", "write a model in another layout", _export)
+    command.add_argument("model", metavar="MODEL", help="built-in name, model folder, or run")
+    layouts = "; ".join(f"{name}: {EXPORTS.entry(name).summary}" for name in EXPORTS.names())
+    command.add_argument("--to", metavar="LAYOUT", default="published", help=f"{layouts} (default: published)")
+    command.add_argument("--out", metavar="PATH", required=True, help="file or folder to make")
 
 
 def _add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> None:
@@ -200,7 +227,7 @@ def _models(options: argparse.Namespace) -> int:
 
     infos = [describe_model(name) for name in built_in_models()]
     rows = [
-        {"model": i.name, "architecture": i.architecture, "depth": i.depth, "parameters": i.parameters} for i in infos
+        {"model": i.name, "family": i.family.class_name, "depth": i.depth, "parameters": i.parameters} for i in infos
     ]
     return _print_rows(rows, options)
 
@@ -248,6 +275,33 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from tinylab.models.convert import convert
+    from tinylab.models.published import Hints
+
+    hints = Hints(options.family, options.num_heads, patch_size=options.patch_size, vae_stride=options.vae_stride)
+    made = convert(Path(options.file), Path(options.out), weights=options.weights, hints=hints)
+    values = {"model": str(made.folder), "family": made.family, "size": made.size or "of its own", "depth": made.depth}
+    return _print_made({**values, "parameters": made.parameters, "weights": made.weights}, made.notes, options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from tinylab.models.export import export_model
+
+    notes = export_model(options.model, options.to, Path(options.out))
+    return _print_made({"model": options.model, "layout": options.to, "out": options.out}, notes, options)
+
+
+def _print_made(values: dict[str, Any], notes: Sequence[str], options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps({**values, "notes": list(notes)}))
+        return 0
+    _print_values(values)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return 0
 
 
 def _app(options: argparse.Namespace) -> int:

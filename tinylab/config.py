@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tinylab.errors import BadRequest
 
@@ -25,6 +25,11 @@ __all__ = [
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+# A block by its number or, in a model of several stacks, by its name, such as e3.
+Block = Annotated[
+    int | Annotated[str, Field(pattern=r"^[a-z_.]{1,64}\d{1,4}$")],
+    BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -86,7 +91,7 @@ class SearchConfig(LoopConfig):
 
     preset: str = Field("quick", description="quick, thorough or published; fills in every value not given")
     model: str = Field("digits-dit", description="built-in name, model folder or run")
-    pattern: str = Field("6:12", description="keep N of every M consecutive blocks, as N:M")
+    pattern: str = Field("half", description="keep N of every M consecutive blocks, as N:M; half of each stack")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
     steps: Steps = Field(250, description="optimizer steps")
     batch_size: int = Field(64, ge=1, le=65536, description="images a step, each with a mask of its own")
@@ -114,7 +119,9 @@ class PruneConfig(JobConfig):
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     method: str = Field("influence", description="how to choose; `tinylab prune --list` names all methods")
     keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
-    indices: tuple[int, ...] | None = Field(None, description="the blocks to keep, as 0,2,5; implies --method indices")
+    indices: tuple[Block, ...] | None = Field(
+        None, description="the blocks to keep, as 0,2,5, of two stacks as e0,d2,d5; implies --method indices"
+    )
     plan: str | None = Field(None, description="apply this plan.json or finished search instead of a method")
     samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
 
@@ -128,7 +135,9 @@ class FinetuneConfig(LoopConfig):
     model: str | None = Field(None, description="the full model; default: the one the plan was made for")
     plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
     run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
-    indices: tuple[int, ...] | None = Field(None, description="the blocks to keep, as 0,2,5, in place of a plan")
+    indices: tuple[Block, ...] | None = Field(
+        None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
+    )
     steps: Steps = Field(1000, description="optimizer steps")
     checkpoint_every: Steps = Field(100, description="steps between two checkpoints")
     lr: Rate = Field(1e-3, description="largest learning rate of AdamW")
@@ -148,9 +157,15 @@ class SampleConfig(JobConfig):
     against: tuple[str, ...] = Field((), description="further models, drawn from the same noise")
     n: int = Field(20, ge=1, le=100_000, description="number of images of each model")
     classes: tuple[int, ...] | None = Field(None, description="classes to draw in turn, as 0,3,7; default: all")
-    sampler: str = Field("ddpm", description="ddpm (ancestral) or ddim")
-    steps: int = Field(50, ge=1, le=1000, description="denoising steps")
+    sampler: str = Field(
+        "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
+    )
+    steps: int = Field(50, ge=1, le=1000, description="denoising steps; of a MAR rounds, at most one a token")
     guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
+    guidance_schedule: Literal["auto", "constant", "linear"] = Field(
+        "auto", description="guidance over the rounds of a MAR; auto is linear growth, as published"
+    )
+    temperature: float = Field(1.0, gt=0, le=10, description="factor on the noise of a MAR's tokens")
     batch_size: int = Field(250, ge=1, le=65536, description="images drawn at once")
 
 

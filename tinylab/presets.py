@@ -25,21 +25,56 @@ class TrainPreset:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
+_DIGIT_BLOCKS: Mapping[str, Any] = MappingProxyType(
+    {
+        "input_size": 8,
+        "patch_size": 2,
+        "in_channels": 1,
+        "hidden_size": 64,
+        "depth": 12,
+        "num_heads": 4,
+        "num_classes": 10,
+    }
+)
+_DIGIT_TRAINING: Mapping[str, Any] = MappingProxyType(
+    {"steps": 6000, "batch_size": 128, "lr": 1e-3, "log_every": 20, "threads": 1}
+)
 TRAIN_PRESETS: Mapping[str, TrainPreset] = MappingProxyType(
     {
         "digits-dit": TrainPreset(
             family="dit",
             summary="the built-in teacher: a 12-block DiT on 8x8 digits",
+            architecture=_DIGIT_BLOCKS,
+            values=_DIGIT_TRAINING,
+        ),
+        "digits-sit": TrainPreset(
+            family="sit",
+            summary="a 12-block SiT on 8x8 digits: the same network, trained to predict velocity",
+            architecture={**_DIGIT_BLOCKS, "path": "linear"},
+            values=_DIGIT_TRAINING,
+        ),
+        "digits-mar": TrainPreset(
+            family="mar",
+            summary="a MAR of 6 + 6 blocks on 8x8 digits, in 16 tokens",
             architecture={
-                "input_size": 8,
+                "img_size": 8,
+                "vae_stride": 1,
                 "patch_size": 2,
-                "in_channels": 1,
-                "hidden_size": 64,
-                "depth": 12,
-                "num_heads": 4,
-                "num_classes": 10,
+                "vae_embed_dim": 1,
+                "encoder_embed_dim": 64,
+                "encoder_depth": 6,
+                "encoder_num_heads": 4,
+                "decoder_embed_dim": 64,
+                "decoder_depth": 6,
+                "decoder_num_heads": 4,
+                "class_num": 10,
+                "buffer_size": 4,
+                "diffloss_d": 3,
+                "diffloss_w": 64,
+                "num_sampling_steps": 50,
+                "diffusion_batch_mul": 4,
             },
-            values={"steps": 6000, "batch_size": 128, "lr": 1e-3, "log_every": 20, "threads": 1},
+            values=_DIGIT_TRAINING,
         ),
         "digits-reader": TrainPreset(
             family="reader",

@@ -35,7 +35,7 @@ def build(lab: Lab) -> None:
         with gr.Column():
             gr.Markdown(_INTRO)
             plans = gr.Dropdown(
-                learned_plans(),
+                [],
                 value=[],
                 multiselect=True,
                 label="Learned choices",

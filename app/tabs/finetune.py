@@ -32,14 +32,18 @@ def build(lab: Lab) -> None:
         with gr.Column():
             gr.Markdown(_INTRO)
             plan = gr.Dropdown(
-                plan_sources(),
+                [],
                 value=None,
                 label="Which blocks",
                 info="a finished search, or a row of a comparison",
                 elem_id="finetune-plan",
             )
             by_hand = gr.Textbox(
-                "", label="Or by hand", placeholder="0, 2, 4, 7, 9, 11", elem_id="finetune-indices", max_lines=1
+                "",
+                label="Or by hand",
+                placeholder="0, 2, 4, 7 or e0, e3, d1",
+                elem_id="finetune-indices",
+                max_lines=1,
             )
             with gr.Row():
                 steps = gr.Number(_DEFAULT["steps"], precision=0, label="Steps", elem_id="finetune-steps", min_width=80)
@@ -74,5 +78,5 @@ def make_config(model: str, plan: str | None, indices: str | None, **values: Any
 
 
 def parse_numbers(text: str | None) -> tuple[str, ...] | None:
-    """Numbers separated by commas or spaces, still to be checked; None for an empty text."""
+    """Names or numbers separated by commas or spaces, still to be checked; None for an empty text."""
     return tuple((text or "").replace(",", " ").split()) or None

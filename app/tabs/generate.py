@@ -10,10 +10,12 @@ import gradio as gr
 from app.lab import Lab
 from app.menus import shallow_models
 from app.panel import JobPanel
+from app.run_ids import UNREADABLE
 from app.tabs.finetune import parse_numbers
 from app.views.generate import SLOTS, view
 from tinylab.config import SampleConfig
-from tinylab.sampling import SAMPLERS
+from tinylab.models.catalog import describe_model
+from tinylab.sampling import SAMPLERS, SAMPLERS_OF
 
 __all__ = ["ID", "TITLE", "build", "make_config"]
 
@@ -30,12 +32,11 @@ def build(lab: Lab) -> None:
     """Settings on the left; pictures and numbers on the right."""
     panel = JobPanel("sample", "Generate", view, SLOTS, hint="Pick shallow models, then press Generate.")
     lab.panels["sample"] = panel
-    samplers = [(SAMPLERS.entry(name).label, name) for name in SAMPLERS.names()]
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
             gr.Markdown(_INTRO)
             against = gr.Dropdown(
-                shallow_models(),
+                [],
                 value=[],
                 multiselect=True,
                 max_choices=4,
@@ -43,7 +44,7 @@ def build(lab: Lab) -> None:
                 info="shallow models of your runs",
                 elem_id="sample-against",
             )
-            sampler = gr.Radio(samplers, value=_DEFAULT["sampler"], label="Sampler", elem_id="sample-sampler")
+            sampler = gr.Radio([], label="Sampler", elem_id="sample-sampler")
             steps = gr.Slider(1, 250, value=_DEFAULT["steps"], step=1, label="Steps", elem_id="sample-steps")
             guidance = gr.Slider(
                 0,
@@ -65,7 +66,17 @@ def build(lab: Lab) -> None:
             panel.display()
     fields = {"model": lab.model, "against": against, "sampler": sampler, "steps": steps, "guidance": guidance}
     panel.wire(make_config, {**fields, "classes": classes, "n": count, "seed": seed})
+    lab.follow_model(offer_samplers, sampler)
     lab.refresh("generate", shallow_models, against)
+
+
+def offer_samplers(model: str) -> Any:
+    """The samplers that fit the loaded model, the first one chosen."""
+    try:
+        fitting = SAMPLERS_OF[describe_model(model).family.name]
+    except UNREADABLE:
+        return gr.skip()
+    return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])
 
 
 def make_config(against: Sequence[str] | None, classes: str | None, **values: Any) -> SampleConfig:

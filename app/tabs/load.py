@@ -14,6 +14,7 @@ from app.views.names import model_label
 from app.views.parts import cells, picture, table
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, describe_model
+from tinylab.pruning.plan import block_names
 
 __all__ = ["ID", "TITLE", "build", "load", "model_card", "show"]
 
@@ -73,18 +74,19 @@ def show(reference: str) -> str:
 def model_card(reference: str) -> str:
     """What the model is, as HTML: a drawing of its blocks, its numbers, and pictures of what it draws."""
     info = describe_model(reference)
-    config = info.config
-    side, channels = config.get("input_size"), config.get("in_channels")
+    channels, side, _ = info.sample_shape
+    family = info.family
     facts = [
-        ("Kind", f"{info.architecture}, diffusion transformer"),
+        ("Kind", f"{family.class_name}: {family.summary}"),
         ("Images", f"{side}×{side}, {channels} channel{'s' if channels != 1 else ''}"),
-        ("Classes", str(config.get("num_classes"))),
+        ("Classes", str(info.num_classes)),
         ("Blocks", " + ".join(str(count) for count in info.depth.values())),
-        ("Width", f"{config.get('hidden_size')}, {config.get('num_heads')} heads"),
+        ("Width", f"{info.config[family.width]}, {info.config[family.heads]} heads"),
         ("Weights", f"{info.parameters:,}"),
     ]
     kept = info.kept or {stack: list(range(count)) for stack, count in info.depth.items()}
-    strips = "".join(cells(kept[stack], count) for stack, count in info.full_depth.items())
+    names = block_names(info.full_depth)
+    strips = "".join(cells([several[i] for i in kept[stack]], several) for stack, several in names.items())
     cut = "" if info.kept is None else '<p class="tl-note">This model was cut: the filled blocks stayed.</p>'
     samples = info.path / "samples.png"
     drawn = f"<h4>What it draws</h4>{picture(samples, f'samples of {reference}')}" if samples.is_file() else ""

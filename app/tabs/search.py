@@ -13,7 +13,7 @@ from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
 from tinylab.presets import search_config
-from tinylab.pruning.plan import fitting_patterns
+from tinylab.pruning.plan import halving_patterns
 
 __all__ = ["ID", "TITLE", "build", "make_config", "offer_patterns", "preset_values"]
 
@@ -37,8 +37,8 @@ def build(lab: Lab) -> None:
             gr.Markdown(_INTRO)
             preset = gr.Radio(_PRESETS, value="quick", label="Preset", elem_id="search-preset")
             pattern = gr.Dropdown(
-                ["6:12"],
-                value="6:12",
+                [],
+                value=None,
                 allow_custom_value=True,
                 label="Pattern N:M",
                 info="keep N of every M blocks in a row",
@@ -97,7 +97,7 @@ def preset_values(preset: str, names: list[str]) -> list[Any]:
 
 def make_config(pattern: str | None, preset: str = "quick", **values: Any) -> SearchConfig:
     """The form's values as a config; the preset says what the form does not show."""
-    config = search_config(preset, pattern=pattern or "", **values)
+    config = search_config(preset, pattern=pattern or "half", **values)
     if config.tau_end > config.tau_start:
         raise BadRequest("tau-end: must not be above the first temperature")
     return config
@@ -106,7 +106,7 @@ def make_config(pattern: str | None, preset: str = "quick", **values: Any) -> Se
 def offer_patterns(model: str) -> Any:
     """The patterns that fit the loaded model; the whole stack as one group is the default."""
     try:
-        fitting = fitting_patterns(max(describe_model(model).depth.values()))
+        fitting = halving_patterns(describe_model(model).depth)
     except (BadRequest, OSError, ValueError):
         return gr.skip()
     return gr.Dropdown(choices=fitting, value=next(reversed(fitting), None))

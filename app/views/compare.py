@@ -9,6 +9,7 @@ from app.live import Payload
 from app.views.names import method_label
 from app.views.parts import status_card, table
 from tinylab.figures import kept_strips, loss_dumbbells
+from tinylab.pruning.plan import block_names
 from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "view"]
@@ -25,8 +26,8 @@ def view(run: Run) -> Payload:
         return Payload(shown)
     shown["table"] = _table(result)
     labels = {method_label(row["method"]): row for row in rows}
-    depth = result["full"]["depth"]["blocks"]
-    strips = {label: row["kept"]["blocks"] for label, row in labels.items()}
+    names = block_names(result["full"]["depth"])
+    strips = {label: _kept(row, names) for label, row in labels.items()}
     points = {label: (row["loss_pruned"], row["loss_finetuned"]) for label, row in labels.items()}
     figures = {
         "losses": loss_dumbbells(
@@ -35,9 +36,14 @@ def view(run: Run) -> Payload:
             key=run.id,
             heading="Loss right after the cut, and fine-tuned",
         ),
-        "strips": kept_strips(strips, depth, key=run.id, heading="Which blocks each method keeps"),
+        "strips": kept_strips(strips, sum(names.values(), []), key=run.id, heading="Which blocks each method keeps"),
     }
     return Payload(shown, figures)
+
+
+def _kept(row: dict[str, Any], names: dict[str, list[str]]) -> list[str]:
+    """The names of the blocks that a row keeps."""
+    return [several[int(i)] for stack, several in names.items() for i in row["kept"][stack]]
 
 
 def _doing(message: str) -> str:
@@ -48,6 +54,7 @@ def _doing(message: str) -> str:
 
 def _table(result: dict[str, Any]) -> str:
     rows, full = result["rows"], result["full"]
+    names = block_names(full["depth"])
     final = [row["loss_finetuned"] if row["loss_finetuned"] is not None else row["loss_pruned"] for row in rows]
     body = [
         [
@@ -56,7 +63,7 @@ def _table(result: dict[str, Any]) -> str:
             "–" if row["loss_finetuned"] is None else f"{row['loss_finetuned']:.4f}",
             f"{row['speedup']:.2f}×",
             f"{row['parameters']:,} ({row['parameters_share']:.0%})",
-            " ".join(str(int(block)) for block in row["kept"]["blocks"]),
+            html.escape(" ".join(_kept(row, names))),
         ]
         for row in rows
     ]

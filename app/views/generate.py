@@ -11,6 +11,7 @@ from app.views.names import model_label
 from app.views.parts import picture, status_card, table
 from tinylab.config import SampleConfig
 from tinylab.runs.record import Run
+from tinylab.sampling import SAMPLERS
 
 __all__ = ["SLOTS", "view"]
 
@@ -52,9 +53,14 @@ def _table(rows: list[dict[str, Any]], config: SampleConfig) -> str:
     ]
     head = ["Model", "Blocks", "Weights", "Time an image", "Speed", "Read as asked"]
     note = (
-        f'<p class="tl-note">{html.escape(config.sampler.upper())}, {config.steps} steps, guidance '
+        f'<p class="tl-note">{html.escape(_sampler(config.sampler))}{config.steps} steps, guidance '
         f"{config.guidance:g}, seed {config.seed}, {config.n} images each from the same noise. Times are medians of "
         f"{rows[0]['timed_rounds']} rounds, models in turn. Read as asked: how many images a digit classifier "
         "takes for the class they should be.</p>"
     )
     return table(head, body) + note
+
+
+def _sampler(name: str) -> str:
+    """The sampler as the menu calls it, nothing where each model took its own."""
+    return "" if name == "auto" else f"{SAMPLERS.entry(name).label}, "

@@ -50,7 +50,7 @@ def plan_label(plan: DepthPlan) -> str:
 
 def kept_words(plan: DepthPlan) -> str:
     """The kept blocks as a person lists them."""
-    return " ".join(str(block) for kept in plan.kept.values() for block in kept)
+    return " ".join(plan.kept_names)
 
 
 def model_label(reference: str) -> str:
@@ -86,7 +86,7 @@ def _facts(config: JobConfig) -> list[str]:
         case FinetuneConfig():
             return [_source(config), f"{config.steps:,} steps"]
         case SampleConfig():
-            return [f"{1 + len(config.against)} models", f"{config.sampler.upper()} {config.steps}"]
+            return [f"{1 + len(config.against)} models", f"{config.steps} steps"]
     return [config.kind]
 
 

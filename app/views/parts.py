@@ -40,10 +40,10 @@ def status_card(run: Run, message: str | None = None) -> str:
     )
 
 
-def cells(kept: Sequence[int], depth: int) -> str:
-    """The blocks as a row of little boxes, filled if they stay."""
-    boxes = "".join(f'<i class="{"on" if block in kept else "off"}">{block}</i>' for block in range(depth))
-    words = f"{len(kept)} of {depth} blocks: {' '.join(map(str, kept))}"
+def cells(kept: Sequence[str], blocks: Sequence[str]) -> str:
+    """The blocks as a row of little boxes with their names, filled if they stay."""
+    boxes = "".join(f'<i class="{"on" if block in kept else "off"}">{html.escape(block)}</i>' for block in blocks)
+    words = f"{len(kept)} of {len(blocks)} blocks: {' '.join(kept)}"
     return f'<div class="tl-cells" role="img" aria-label="{html.escape(words)}">{boxes}</div>'
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from app.live import Payload
 from app.views.parts import cells, losses, status_card
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, option_bars
-from tinylab.pruning.plan import NMPattern
+from tinylab.models.families import in_order
+from tinylab.pruning.plan import NMPattern, block_names
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 
@@ -26,12 +27,19 @@ def view(run: Run) -> Payload:
     metrics = MetricsReader(run.metrics_path)
     html = {"status": status_card(run)}
     figures = {}
-    keep = metrics.vectors("keep/blocks")
-    if keep:
-        steps = [step for step, _ in keep]
-        figures["heatmap"] = keep_heatmap(steps, [row for _, row in keep], key=run.id, total_steps=config.steps)
-        figures["options"] = option_bars(_options(config, metrics), key=run.id)
-        html["decision"] = _decision(run, config, metrics)
+    last = metrics.last_vectors()
+    depth = _depth(last)
+    if depth:
+        columns = _columns(metrics, list(depth))
+        names = block_names(depth)
+        figures["heatmap"] = keep_heatmap(
+            list(columns), list(columns.values()), sum(names.values(), []), key=run.id, total_steps=config.steps
+        )
+        pattern = NMPattern.fitting(config.pattern, depth)
+        groups, masks = _groups(pattern, names), pattern.options()
+        options = [(blocks, last[f"options/{group}"], masks) for group, blocks in groups.items()]
+        figures["options"] = option_bars(options, key=run.id)
+        html["decision"] = _decision(run, names, groups, last, metrics.last_scalars())
         figures["loss"] = curves(
             {"loss": metrics.scalars("loss")},
             key=run.id,
@@ -46,34 +54,52 @@ def view(run: Run) -> Payload:
     return Payload(html, figures)
 
 
-def _groups(config: SearchConfig, depth: int) -> list[range]:
-    return NMPattern.parse(config.pattern).groups(depth)
+def _depth(vectors: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    """Blocks per stack of a search, from what it recorded."""
+    found = {name.removeprefix("keep/"): len(values) for name, values in vectors.items() if name.startswith("keep/")}
+    return {stack: found[stack] for stack in in_order(found)}
 
 
-def _options(config: SearchConfig, metrics: MetricsReader):
-    last = metrics.last_vectors()
-    masks = NMPattern.parse(config.pattern).options()
-    groups = _groups(config, len(last["keep/blocks"]))
-    return [(list(span), last[f"options/blocks/{i}"], masks) for i, span in enumerate(groups)]
+def _columns(metrics: MetricsReader, stacks: Sequence[str]) -> dict[int, list[float]]:
+    """The keep probabilities of all blocks by step, the stacks one behind the other."""
+    columns: dict[int, list[float]] = {}
+    for stack in stacks:
+        for step, values in metrics.vectors(f"keep/{stack}"):
+            columns.setdefault(step, []).extend(values)
+    return columns
 
 
-def _decision(run: Run, config: SearchConfig, metrics: MetricsReader) -> str:
-    vectors, scalars = metrics.last_vectors(), metrics.last_scalars()
-    depth = len(vectors["keep/blocks"])
-    kept = [int(block) for block in vectors["decision/blocks"]]
-    groups = _groups(config, depth)
-    sure = [scalars[f"confidence/blocks/{index}"] for index in range(len(groups))]
-    lines = "".join(_line(span, kept, confidence) for span, confidence in zip(groups, sure, strict=True))
+def _groups(pattern: NMPattern, names: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The names of the blocks of every group, by the group's name in the metrics, such as `blocks/0`."""
+    return {
+        f"{stack}/{i}": [several[block] for block in span]
+        for stack, several in names.items()
+        for i, span in enumerate(pattern.groups(len(several)))
+    }
+
+
+def _decision(
+    run: Run,
+    names: Mapping[str, Sequence[str]],
+    groups: Mapping[str, Sequence[str]],
+    vectors: Mapping[str, Sequence[float]],
+    scalars: Mapping[str, float],
+) -> str:
+    kept = {stack: [several[int(i)] for i in vectors[f"decision/{stack}"]] for stack, several in names.items()}
+    everything = [block for several in kept.values() for block in several]
+    sure = {group: scalars[f"confidence/{group}"] for group in groups}
+    lines = "".join(_line(blocks, everything, sure[group]) for group, blocks in groups.items())
     finished = run.status().state == "finished"
-    note = f'<p class="tl-note">{_OPEN}</p>' if finished and min(sure) < _UNSURE else ""
+    note = f'<p class="tl-note">{_OPEN}</p>' if finished and min(sure.values()) < _UNSURE else ""
     title = "The choice" if finished else "The choice so far"
-    return f'<div class="tl-decision"><h4>{title}</h4>{cells(kept, depth)}<ul>{lines}</ul>{note}</div>'
+    strips = "".join(cells(kept[stack], several) for stack, several in names.items())
+    return f'<div class="tl-decision"><h4>{title}</h4>{strips}<ul>{lines}</ul>{note}</div>'
 
 
-def _line(span: range, kept: Sequence[int], confidence: float) -> str:
+def _line(blocks: Sequence[str], kept: Sequence[str], confidence: float) -> str:
     """One group: which of its blocks stay, and the probability of exactly that."""
-    inside = " ".join(str(block) for block in kept if block in span)
-    where = f"{span.start}–{span.stop - 1}"
+    inside = " ".join(block for block in kept if block in blocks)
+    where = f"{blocks[0]}–{blocks[-1]}"
     return (
         f"<li>blocks {where}: keep <b>{inside}</b>"
         f'<span class="tl-meter" aria-hidden="true"><span style="width:{confidence * 100:.0f}%"></span></span>'

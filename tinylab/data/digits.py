@@ -8,22 +8,40 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from tinylab.data.classes import DIGIT_NAMES as CLASS_NAMES
+
 __all__ = ["CLASS_NAMES", "HELD_OUT", "ImageSplit", "load_digits"]
 
-CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 HELD_OUT = 297  # images that no training ever sees
 _SPLIT_SEED = 0
 
 
 @dataclass(frozen=True)
 class ImageSplit:
-    """Images (N, C, H, W) float32 in [-1, 1] and their classes (N,) int64."""
+    """Images (N, C, H, W) float32 in [-1, 1] and their classes (N,) int64. See `tinylab.data.base.Dataset`."""
 
     images: Tensor
     labels: Tensor
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """Shape of one image, (C, H, W)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def take(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W) and classes (n,) at `indices` (n,); nothing is random about them."""
+        del generator
+        return self.images[indices], self.labels[indices]
 
 
 @lru_cache(maxsize=1)

@@ -1,21 +1,24 @@
-"""Objectives: what a model is trained to do, and the chain its sampler walks back."""
+"""Objectives: what a model is trained to do, and the path its sampler walks back."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from tinylab.diffusion.base import Objective
+from tinylab.diffusion.base import Draw, Losses, Objective
 from tinylab.registry import Registry
 
-__all__ = ["OBJECTIVES", "Objective", "objective_for"]
+__all__ = ["OBJECTIVES", "Draw", "Losses", "Objective", "objective_for"]
 
-OBJECTIVES: Registry[type] = Registry("model family")
-OBJECTIVES.register(
-    "dit", "tinylab.diffusion.gaussian:GaussianDiffusion", summary="DDPM, 1000 linear steps, learned variance"
-)
+OBJECTIVES: Registry[type[Objective]] = Registry("model family")
+_HERE = "tinylab.diffusion"
+OBJECTIVES.register("dit", f"{_HERE}.gaussian:GaussianDiffusion", summary="DDPM, 1000 linear steps, learned variance")
+OBJECTIVES.register("sit", f"{_HERE}.flow:FlowMatching", summary="flow matching, velocity prediction")
+OBJECTIVES.register("mar", f"{_HERE}.masked:MaskedDiffusion", summary="diffusion loss of hidden tokens")
+OBJECTIVES.register("diffusers", f"{_HERE}.adapted:AdaptedObjective", summary="as the class was trained")
 
 
 def objective_for(model: nn.Module) -> Objective:
     """The objective that the model's family is trained with, on the model's device."""
     family = getattr(model, "family", type(model).__name__)
-    return OBJECTIVES.get(family)().to(next(model.parameters()).device)
+    objective = OBJECTIVES.get(family).of(model.config)
+    return objective.to(next(model.parameters()).device)  # type: ignore[attr-defined]  # objectives are modules

@@ -1,34 +1,72 @@
-"""What an objective offers to training, scoring and sampling."""
+"""What an objective offers to training, scoring and sampling, whatever the family of the model."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from tinylab.diffusion.gaussian import GaussianDiffusion, Losses
+__all__ = ["Draw", "Losses", "Objective", "even_times"]
 
-__all__ = ["Objective"]
+
+@dataclass(frozen=True)
+class Draw:
+    """Everything random about a batch of N images.
+
+    Attributes:
+        t: times of the noising, (N,); where an image holds several noised copies of its tokens, (N, copies, T).
+        noise: standard Gaussian noise, one axis more than `t` or the shape of the images.
+        mask: 1 for the tokens that are hidden, (N, T); None for families that hide none.
+    """
+
+    t: Tensor
+    noise: Tensor
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def to(self, device: torch.device) -> Draw:
+        """The same on another device."""
+        return Draw(self.t.to(device), self.noise.to(device), None if self.mask is None else self.mask.to(device))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Per-sample loss terms, each (N,): `loss` = `mse` + `vb`. `vb` is in bits per dimension, 0 where there is none."""
+
+    loss: Tensor
+    mse: Tensor
+    vb: Tensor
 
 
 class Objective(Protocol):
     """A noising process and the loss of a model that undoes it."""
 
-    num_steps: int
-
-    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Times (N,) and noise (N, *shape) of a training step."""
+    @classmethod
+    def of(cls, config: Any) -> Objective:
+        """The objective that a model with this config is trained with."""
         ...
 
-    def training_losses(self, model: nn.Module, x: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> Losses:
-        """Per-sample losses of clean images x (N, C, H, W)."""
+    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
+        """What a training step draws at random for `count` images of shape (C, H, W)."""
         ...
 
-    def q_sample(self, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """The noised images that the model sees."""
+    def evaluation_draws(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> list[Draw]:
+        """Draws for `count` images in all, in chunks; times (or shares of hidden tokens) are spread evenly."""
         ...
 
-    def respaced(self, count: int) -> GaussianDiffusion:
-        """The chain a sampler walks back in `count` steps."""
+    def forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """Run the network on images x (N, C, H, W) as training does, without a loss."""
         ...
+
+    def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
+        """Per-sample losses of clean images x (N, C, H, W) with classes y (N,)."""
+        ...
+
+
+def even_times(count: int, generator: torch.Generator) -> Tensor:
+    """`count` numbers in [0, 1), one in each of as many equal intervals, in random order."""
+    return (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count

@@ -1,4 +1,4 @@
-"""DDPM with a learned variance: the objective and the reverse step of the published DiT.
+"""DDPM with a learned variance: the objective and the reverse step of the published DiT, and of MAR's tokens.
 
 Ho et al. 2020 (arXiv:2006.11239), Nichol & Dhariwal 2021 (arXiv:2102.09672).
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GaussianDiffusion", "Losses", "Prediction"]
+from tinylab.diffusion.base import Draw, Losses, even_times
+
+__all__ = ["GaussianDiffusion", "Prediction", "cosine_betas"]
+
+_CHUNK = 512  # images measured at once
 
 
-@dataclass(frozen=True)
-class Losses:
-    """Per-sample loss terms, each (N,): `loss` = `mse` + `vb`. `vb` is in bits per dimension."""
-
-    loss: Tensor
-    mse: Tensor
-    vb: Tensor
+def cosine_betas(count: int) -> Tensor:
+    """Noise variances whose marginals follow a squared cosine (Nichol & Dhariwal 2021, equation 17), float64."""
+    angle = (torch.arange(count + 1, dtype=torch.float64) / count + 0.008) / 1.008 * (math.pi / 2)
+    product = angle.cos().square()
+    return (1 - product[1:] / product[:-1]).clamp(max=0.999)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class GaussianDiffusion(nn.Module):
             self.register_buffer(name, table, persistent=False)
         self.register_buffer("timesteps", timesteps, persistent=False)
 
+    @classmethod
+    def of(cls, config: Any) -> GaussianDiffusion:
+        """The published chain of every DiT."""
+        del config
+        return cls()
+
     @property
     def num_steps(self) -> int:
         """Number of steps in the chain."""
@@ -115,22 +124,32 @@ class GaussianDiffusion(nn.Module):
         x_start = self._at(product.rsqrt(), t, x_t) * x_t - self._at((1 / product - 1).sqrt(), t, x_t) * eps
         return Prediction(eps, x_start, self.posterior_mean(x_start, x_t, t), log_variance)
 
-    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         """Uniform times (N,) and Gaussian noise (N, *shape) for a training step."""
         t = torch.randint(self.num_steps, (count,), generator=generator)
-        return t, torch.randn(count, *shape, generator=generator)
+        return Draw(t, torch.randn(count, *shape, generator=generator))
 
-    def training_losses(self, model: nn.Module, x: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> Losses:
-        """Hybrid loss of images x (N, C, H, W): noise MSE, and the variational bound, which trains the variance only.
+    def evaluation_draws(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> list[Draw]:
+        """The same with times spread evenly over the whole chain, in chunks."""
+        t = (even_times(count, generator) * self.num_steps).long().clamp(max=self.num_steps - 1)
+        noise = torch.randn(count, *shape, generator=generator)
+        return [Draw(*parts) for parts in zip(t.split(_CHUNK), noise.split(_CHUNK), strict=True)]
+
+    def forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """The model's output for the noised images."""
+        return model(self.q_sample(x, draw.t, draw.noise), self.timesteps[draw.t], y)
+
+    def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
+        """Hybrid loss of images x (N, C, …): noise MSE, and the variational bound, which trains the variance only.
 
         Source: Nichol & Dhariwal 2021, equation 16, unweighted as in the published DiT.
         """
-        x_t = self.q_sample(x, t, noise)
-        output = model(x_t, self.timesteps[t], y)
-        mse = (output[:, : x.shape[1]] - noise).square().mean(dim=(1, 2, 3))
+        output = self.forward(model, x, y, draw)
+        mse = _mean((output[:, : x.shape[1]] - draw.noise).square())
         if output.shape[1] == x.shape[1]:
             return Losses(mse, mse, torch.zeros_like(mse))
-        vb = self.variational_bound(output, x, x_t, t) * (self.num_steps / 1000)
+        x_t = self.q_sample(x, draw.t, draw.noise)
+        vb = self.variational_bound(output, x, x_t, draw.t) * (self.num_steps / 1000)
         return Losses(mse + vb, mse, vb)
 
     def variational_bound(self, output: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
@@ -141,8 +160,13 @@ class GaussianDiffusion(nn.Module):
         true_log_variance = self._at(self.log_posterior, t, x_t)
         kl = _normal_kl(true_mean, true_log_variance, guess.mean, guess.log_variance)
         decoder = -_discretised_log_likelihood(x, guess.mean, guess.log_variance / 2)
-        term = torch.where((t == 0).view(-1, 1, 1, 1), decoder, kl)
-        return term.mean(dim=(1, 2, 3)) / math.log(2.0)
+        first = (t == 0).view(-1, *[1] * (x.dim() - 1))
+        return _mean(torch.where(first, decoder, kl)) / math.log(2.0)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean over everything but the samples."""
+    return values.flatten(1).mean(dim=1)
 
 
 def _normal_kl(mean_p: Tensor, log_var_p: Tensor, mean_q: Tensor, log_var_q: Tensor) -> Tensor:

@@ -22,13 +22,15 @@ _LEADS = (  # leading digits of the numbers on a log axis, and how many of them 
 _NARROW = {"l": 56, "r": 18, "t": 48, "b": 44}
 
 
-def kept_strips(choices: Mapping[str, Sequence[int]], depth: int, *, key: str, heading: str) -> dict[str, Any]:
-    """One row a choice, one cell a block: filled if it stays."""
+def kept_strips(
+    choices: Mapping[str, Sequence[str]], blocks: Sequence[str], *, key: str, heading: str
+) -> dict[str, Any]:
+    """One row a choice, one cell for each of `blocks`, filled if its name is in the choice."""
     names = list(choices)
-    cells = [[1 if block in choices[name] else 0 for block in range(depth)] for name in names]
+    cells = [[1 if block in choices[name] else 0 for block in blocks] for name in names]
     words = [["stays" if cell else "goes" for cell in row] for row in cells]
     trace = go.Heatmap(
-        x=list(range(depth)),
+        x=list(blocks),
         y=names,
         z=cells,
         customdata=words,
@@ -46,24 +48,24 @@ def kept_strips(choices: Mapping[str, Sequence[int]], depth: int, *, key: str, h
         height=104 + 42 * len(names),
         heading=heading,
         margin=_NARROW,
-        xaxis=axis("block", dtick=1 if depth <= 16 else None, showgrid=False),
+        xaxis=axis("block", type="category", dtick=1 if len(blocks) <= 16 else None, showgrid=False),
         yaxis=_rows(names),
     )
 
 
 def option_bars(
-    groups: Sequence[tuple[Sequence[int], Sequence[float], Sequence[Sequence[int]]]], *, key: str, shown: int = 8
+    groups: Sequence[tuple[Sequence[str], Sequence[float], Sequence[Sequence[int]]]], *, key: str, shown: int = 8
 ) -> dict[str, Any]:
     """The most probable options now, the chosen ones in the accent colour.
 
     Args:
-        groups: for each group its block indices, the probability of every option, and every option's 0/1 mask.
+        groups: for each group the names of its blocks, the probability of every option, and every option's 0/1 mask.
     """
     bars = []
     for blocks, probabilities, options in groups:
         best = max(probabilities)
         for p, option in zip(probabilities, options, strict=True):
-            kept = " ".join(str(b) for b, stays in zip(blocks, option, strict=True) if stays)
+            kept = " ".join(b for b, stays in zip(blocks, option, strict=True) if stays)
             bars.append((p, kept, ACCENT if p == best else COLOURS[1]))
     bars = sorted(bars, reverse=True)[:shown]
     most = bars[0][0] if bars else 1.0

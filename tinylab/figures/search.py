@@ -13,21 +13,27 @@ __all__ = ["keep_heatmap"]
 
 
 def keep_heatmap(
-    steps: Sequence[int], keep: Sequence[Sequence[float]], *, key: str, total_steps: int = 0, height: int = 420
+    steps: Sequence[int],
+    keep: Sequence[Sequence[float]],
+    names: Sequence[str],
+    *,
+    key: str,
+    total_steps: int = 0,
+    height: int = 420,
 ) -> dict[str, Any]:
     """Keep probability of every block over the search.
 
     Args:
         steps: logged steps, (S,).
         keep: probability per logged step and block, (S, depth).
+        names: what the blocks are called, from the first to the last.
         total_steps: where the search will end, so that the picture fills from left to right.
     """
-    depth = len(keep[0]) if keep else 0
-    columns = [[row[layer] for row in keep] for layer in range(depth)]
+    rows = [[column[block] for column in keep] for block in range(len(names))] if keep else []
     trace = go.Heatmap(
         x=list(steps),
-        y=list(range(depth)),
-        z=columns,
+        y=list(names),
+        z=rows,
         zmin=0,
         zmax=1,
         colorscale="Cividis",
@@ -41,5 +47,7 @@ def keep_heatmap(
         heading="How likely each block is to stay",
         margin={"l": 56, "r": 18, "t": 48, "b": 44},
         xaxis=axis("step", range=[0, total_steps] if total_steps else None, showgrid=False),
-        yaxis=axis("block", autorange="reversed", dtick=1 if depth <= 16 else None, showgrid=False),
+        yaxis=axis(
+            "block", autorange="reversed", type="category", dtick=1 if len(names) <= 16 else None, showgrid=False
+        ),
     )

@@ -10,11 +10,9 @@ from torch import Tensor, nn
 
 from tinylab.data.digits import ImageSplit
 from tinylab.data.order import step_generator
-from tinylab.diffusion import Objective
+from tinylab.diffusion import Draw, Objective
 
 __all__ = ["HeldOutLoss", "NoisedBatch", "held_out_loss", "noised_batches"]
-
-_CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -28,30 +26,23 @@ class HeldOutLoss:
 
 @dataclass(frozen=True)
 class NoisedBatch:
-    """Clean images, what the model is shown of them, and the noise: (N, C, H, W), (N,), (N,), (N, C, H, W)."""
+    """Clean images (N, C, H, W), their classes (N,), and everything random about them."""
 
     x: Tensor
-    t: Tensor
     y: Tensor
-    noise: Tensor
+    draw: Draw
 
 
 def noised_batches(
     objective: Objective, data: ImageSplit, count: int, seed: int, device: torch.device
 ) -> Iterator[NoisedBatch]:
-    """`count` images with classes, noise, and times spread evenly over the whole chain, in chunks.
-
-    The images are taken in turn; the times are a random pairing of `count` even strata of the chain.
-    """
-    generator = step_generator(seed, 0, stream=7)
-    strata = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    t = (strata * objective.num_steps).long().clamp(max=objective.num_steps - 1)
-    noise = torch.randn(count, *data.images.shape[1:], generator=generator)
-    chosen = torch.arange(count) % len(data)
-    for part in torch.arange(count).split(_CHUNK):
-        index = chosen[part]
-        parts = (data.images[index], t[part], data.labels[index], noise[part])
-        yield NoisedBatch(*(p.to(device) for p in parts))
+    """`count` images, taken in turn, with times and noise that are spread evenly and the same for every model."""
+    draws = objective.evaluation_draws(count, tuple(data.images.shape[1:]), step_generator(seed, 0, stream=7))
+    first = 0
+    for draw in draws:
+        chosen = torch.arange(first, first + len(draw)) % len(data)
+        first += len(draw)
+        yield NoisedBatch(data.images[chosen].to(device), data.labels[chosen].to(device), draw.to(device))
 
 
 @torch.no_grad()
@@ -64,7 +55,7 @@ def held_out_loss(
     model.eval()
     sums, total = torch.zeros(3, dtype=torch.float64), 0
     for batch in noised_batches(objective, data, repeats * len(data), seed, device):
-        losses = objective.training_losses(model, batch.x, batch.t, batch.y, batch.noise)
+        losses = objective.losses(model, batch.x, batch.y, batch.draw)
         sums += torch.stack([losses.loss.sum(), losses.mse.sum(), losses.vb.sum()]).double().cpu()
         total += len(batch.x)
     model.train(was_training)

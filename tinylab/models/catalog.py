@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinylab.errors import BadRequest
+from tinylab.models.families import FAMILIES, Family, family_of
 from tinylab.paths import assets_folder, exists, runs_folder
 
 __all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model", "read_header"]
@@ -24,6 +25,8 @@ class ModelInfo:
     """What a model folder says of itself.
 
     Attributes:
+        family: how its config is to be read.
+        sample_shape: shape of one image or latent, (C, H, W).
         parameters: number of weights, the fixed positions included.
         depth: blocks per stack.
         kept: indices of the original blocks per stack, None if it was never cut.
@@ -31,8 +34,10 @@ class ModelInfo:
 
     name: str
     path: Path
-    architecture: str
+    family: Family
     config: dict[str, Any]
+    sample_shape: tuple[int, int, int]
+    num_classes: int
     parameters: int
     depth: dict[str, int]
     kept: dict[str, list[int]] | None
@@ -42,7 +47,8 @@ class ModelInfo:
 def built_in_models() -> tuple[str, ...]:
     """Names of the denoisers that ship with Tinylab."""
     folders = sorted(assets_folder().glob("*/config.json"))
-    return tuple(f.parent.name for f in folders if _read_config(f).get("_class_name") == "DiT")
+    classes = {family.class_name for family in FAMILIES.values()}
+    return tuple(f.parent.name for f in folders if _read_config(f).get("_class_name") in classes)
 
 
 def locate_model(reference: str) -> Path:
@@ -76,15 +82,18 @@ def describe_model(reference: str) -> ModelInfo:
     folder = locate_model(reference)
     config = _read_config(folder / "config.json")
     header = read_header(folder / WEIGHTS_FILE)
-    if config.get("_class_name") != "DiT":
-        raise BadRequest(f"{folder} holds a {config.get('_class_name')!r}; Tinylab reads models of class DiT")
-    _check_sizes(folder, config, header)
-    depth = {"blocks": config["depth"]}
+    family = family_of(config, folder)
+    family.check(config, folder / "config.json")
+    depth = family.depth(config)
+    _check_depth(folder, depth, header)
+    _check_history(folder / "config.json", config, depth)
     return ModelInfo(
         name=reference,
         path=folder,
-        architecture=str(config["_class_name"]),
+        family=family,
         config=config,
+        sample_shape=family.sample_shape(config),
+        num_classes=family.num_classes(config),
         parameters=sum(math.prod(entry["shape"]) for entry in header.values()),
         depth=depth,
         kept=config.get("kept"),
@@ -112,21 +121,32 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
     return header
 
 
-def _check_sizes(folder: Path, config: dict[str, Any], header: dict[str, dict[str, Any]]) -> None:
-    """Refuse sizes that cannot be, before a network of that size is even sketched."""
-    sizes: dict[str, int] = {}
-    for name in ("input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads", "num_classes"):
-        value = config.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadRequest(f"{folder / 'config.json'}: {name} is {value!r}, should be a whole number from 1")
-        sizes[name] = value
-    if sizes["hidden_size"] % sizes["num_heads"]:
-        raise BadRequest(
-            f"{folder / 'config.json'}: {sizes['num_heads']} num_heads do not divide a width of {sizes['hidden_size']}"
-        )
-    found = {name.split(".")[1] for name in header if name.startswith("blocks.")}
-    if len(found) != sizes["depth"]:
-        raise BadRequest(f"{folder} does not fit together: depth is {sizes['depth']}, the file has {len(found)} blocks")
+def _check_depth(folder: Path, depth: dict[str, int], header: dict[str, dict[str, Any]]) -> None:
+    """The file must hold as many blocks as the config says."""
+    for stack, count in depth.items():
+        found = {name.split(".")[1] for name in header if name.startswith(f"{stack}.")}
+        if len(found) != count:
+            raise BadRequest(
+                f"{folder} does not fit together: its config says {count} {stack}, the file has {len(found)}"
+            )
+
+
+def _check_history(source: Path, config: dict[str, Any], depth: dict[str, int]) -> None:
+    """What a cut model says of the model it came from must be possible: the cards and menus build on it."""
+    kept: Any = config.get("kept")
+    full: Any = config.get("full_depth")
+    if kept is None and full is None:
+        return
+    try:
+        fits = set(kept) == set(full) == set(depth) and all(
+            len(kept[stack]) == count and list(kept[stack]) == sorted({int(i) for i in kept[stack]})
+            and 0 <= kept[stack][0] and kept[stack][-1] < full[stack]
+            for stack, count in depth.items()
+        )  # fmt: skip
+    except (TypeError, ValueError, KeyError, IndexError):
+        fits = False
+    if not fits:
+        raise BadRequest(f"{source}: kept and full_depth do not fit a model of {depth}; get a whole copy of it")
 
 
 def _read_config(path: Path) -> dict[str, Any]:

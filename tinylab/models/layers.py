@@ -15,6 +15,7 @@ __all__ = [
     "LabelEmbedder",
     "Mlp",
     "PatchEmbed",
+    "PlainBlock",
     "TimestepEmbedder",
     "modulate",
     "sincos_position_embedding",
@@ -90,15 +91,31 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Token-wise feed-forward network (N, T, D) -> (N, T, D)."""
+    """Token-wise feed-forward network (N, T, D) -> (N, T, D); `approximate` names the GELU's formula, as in torch."""
 
-    def __init__(self, hidden_size: int, inner_size: int) -> None:
+    def __init__(self, hidden_size: int, inner_size: int, approximate: str = "tanh") -> None:
         super().__init__()
+        self.approximate = approximate
         self.fc1 = nn.Linear(hidden_size, inner_size)
         self.fc2 = nn.Linear(inner_size, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+
+
+class PlainBlock(nn.Module):
+    """One transformer block without a condition, as in a ViT: norms have weights, the GELU is exact."""
+
+    def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.attn = Attention(hidden_size, num_heads)
+        self.norm2 = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.mlp = Mlp(hidden_size, int(hidden_size * mlp_ratio), approximate="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
 
 
 class DiTBlock(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
@@ -15,28 +17,40 @@ from tinylab import atomic
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.catalog import WEIGHTS_FILE, describe_model, read_header
-from tinylab.models.dit import DiT
+from tinylab.models.families import Family
 from tinylab.models.reader import DigitReader
 from tinylab.paths import assets_folder
 
-__all__ = ["load_model", "load_reader", "pick_device", "save_model"]
+__all__ = ["load_model", "load_reader", "model_class", "pick_device", "save_model", "sketch"]
 
 
-def load_model(reference: str, device: str = "cpu") -> DiT:
+def load_model(reference: str, device: str = "cpu") -> Denoiser:
     """A model in eval mode on `device` (see `pick_device`), from a built-in name, model folder, run folder or run id.
 
     Raises:
         BadRequest: nothing there, damaged, foreign, or not the shapes that its config promises.
     """
     info = describe_model(reference)
-    settings = {key: value for key, value in info.config.items() if not key.startswith("_")}
     try:
-        with torch.device("meta"):
-            model = DiT(**settings)
+        model = sketch(info.family, info.config)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise BadRequest(f"{info.path / 'config.json'} does not describe a DiT: {error}") from None
+        name = info.family.class_name
+        raise BadRequest(f"{info.path / 'config.json'} does not describe a {name}: {error}") from None
     load_weights(model, info.path / WEIGHTS_FILE)
-    return model.eval().to(pick_device(device))  # type: ignore[arg-type]  # diffusers wraps `to` untyped
+    return model.eval().to(pick_device(device))
+
+
+def model_class(family: Family) -> type[Denoiser]:
+    """The class of a family."""
+    module, _, attribute = family.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def sketch(family: Family, config: Mapping[str, Any]) -> Denoiser:
+    """A model of the family without memory for its weights (on the meta device)."""
+    settings = {key: value for key, value in config.items() if not key.startswith("_")}
+    with torch.device("meta"):
+        return model_class(family)(**settings)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -7,13 +7,16 @@ draws one mask per sample; a block whose mask is 0 is the identity: x = m f(x) +
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
+from tinylab.models.block_form import PLAIN, block_forms, protected_blocks
+from tinylab.pruning.block_gate import DenseGate, SkipGate
 from tinylab.pruning.plan import NMPattern
 
 __all__ = ["DepthMask", "MaskGroup", "gated", "gumbel_noise"]
@@ -60,14 +63,28 @@ class DepthMask(nn.Module):
 
     Args:
         depth: blocks per stack; every stack is cut into groups by the same pattern.
+        protected: indices per stack of blocks that every mask keeps.
+
+    Raises:
+        BadRequest: a group has more blocks that must stay than the pattern keeps.
     """
 
-    def __init__(self, depth: Mapping[str, int], pattern: NMPattern, scaling: float = 100.0) -> None:
+    def __init__(
+        self,
+        depth: Mapping[str, int],
+        pattern: NMPattern,
+        scaling: float = 100.0,
+        *,
+        protected: Mapping[str, Collection[int]] | None = None,
+    ) -> None:
         super().__init__()
-        options = pattern.options()
         self.spans = {stack: pattern.groups(count) for stack, count in depth.items()}
+        fixed = protected or {}
         self.groups = nn.ModuleDict(
-            {stack: nn.ModuleList(MaskGroup(options, scaling) for _ in spans) for stack, spans in self.spans.items()}
+            {
+                stack: nn.ModuleList(MaskGroup(_options(pattern, s, fixed.get(stack, ())), scaling) for s in spans)
+                for stack, spans in self.spans.items()
+            }
         )
 
     def stacks(self) -> dict[str, list[MaskGroup]]:
@@ -105,64 +122,50 @@ class DepthMask(nn.Module):
         return kept
 
 
+def _options(pattern: NMPattern, span: range, protected: Collection[int]) -> list[tuple[int, ...]]:
+    """The masks of the group `span` that keep its protected blocks."""
+    fixed = [index - span.start for index in protected if index in span]
+    options = [option for option in pattern.options() if all(option[i] for i in fixed)]
+    if not options:
+        raise BadRequest(
+            f"pattern {pattern} cannot keep all {len(fixed)} blocks of {span.start} to {span.stop - 1} that must stay; "
+            "use one that keeps more"
+        )
+    return options
+
+
 @contextlib.contextmanager
 def gated(model: Denoiser, masks: Mapping[str, Tensor], *, skip: bool = True) -> Iterator[None]:
     """Within the block, every transformer block of `model` is applied through its column of `masks` (N, depth).
 
+    Blocks that must stay are left alone. The backward pass may come after the block, unless the model recomputes
+    its activations there.
+
     Args:
-        skip: run a block with autograd only for the samples that keep it (see `_Skip`); False is the dense
+        skip: run a block with autograd only for the samples that keep it (see `SkipGate`); False is the dense
             published formula. Outputs and all gradients are equal.
+
+    Raises:
+        BadRequest: a mask leaves out a block that must stay; the model recomputes its activations.
     """
-    gate = _Skip if skip else _Dense
-    blocks: list[nn.Module] = []
+    if getattr(model, "is_gradient_checkpointing", False):
+        raise BadRequest("gates do not survive gradient checkpointing; call disable_gradient_checkpointing() first")
+    gate = SkipGate if skip else DenseGate
+    forms, protected = block_forms(model), protected_blocks(model)
+    before: list[tuple[nn.Module, Any]] = []
     try:
         for stack, stack_blocks in model.block_stacks().items():
             for index, block in enumerate(stack_blocks):
-                blocks.append(block)
-                block.forward = gate(block.forward, masks[stack][:, index])  # type: ignore[method-assign]
+                mask = masks[stack][:, index]
+                if index in protected.get(stack, ()):
+                    if (mask.detach() < 0.5).any():
+                        raise BadRequest(f"block {index} of {stack!r} must stay: give it a mask of ones")
+                    continue
+                before.append((block, block.__dict__.get("forward")))
+                block.forward = gate(block, mask, forms.get(stack, PLAIN))  # type: ignore[assignment]
         yield
     finally:
-        for block in blocks:
+        for block, forward in before:
             block.__dict__.pop("forward", None)
-
-
-class _Dense:
-    """m f(x) + (1 - m) x, with m (N,) broadcast over everything behind the samples."""
-
-    def __init__(self, forward: Callable[..., Tensor], mask: Tensor) -> None:
-        self.forward, self.mask = forward, mask
-
-    def __call__(self, x: Tensor, *rest: Tensor) -> Tensor:
-        m = _broadcast(self.mask, x)
-        return self.forward(x, *rest) * m + x * (1 - m)
-
-
-class _Skip:
-    """The same, without the work that has no effect.
-
-    Where the hard mask is 0 the output is x and its gradient passes straight through; only the gradient of the
-    mask needs f(x) - x, as a number. So f runs without autograd for these samples.
-    """
-
-    def __init__(self, forward: Callable[..., Tensor], mask: Tensor) -> None:
-        self.forward, self.mask = forward, mask
-
-    def __call__(self, x: Tensor, *rest: Tensor) -> Tensor:
-        keep = self.mask.detach() > 0.5
-        kept, dropped = keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
-        m, out = _broadcast(self.mask, x), torch.empty_like(x)
-        if len(kept):
-            inside = x[kept]
-            change = self.forward(inside, *(r[kept] for r in rest)) - inside
-            out = out.index_copy(0, kept, inside + m[kept] * change)
-        if len(dropped):
-            outside = x[dropped]
-            with torch.no_grad():
-                change = self.forward(outside, *(r[dropped] for r in rest)) - outside
-            out = out.index_copy(0, dropped, outside + m[dropped] * change)
-        return out
-
-
-def _broadcast(mask: Tensor, x: Tensor) -> Tensor:
-    """The mask (N,) in the dtype of x, with as many axes."""
-    return mask.view(-1, *[1] * (x.dim() - 1)).to(x.dtype)
+            if forward is not None:  # hooks of other libraries sit there too
+                block.forward = forward

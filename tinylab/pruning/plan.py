@@ -14,7 +14,7 @@ from typing import Any
 from tinylab import atomic
 from tinylab.errors import BadRequest
 
-__all__ = ["MAX_OPTIONS", "DepthPlan", "NMPattern"]
+__all__ = ["MAX_OPTIONS", "DepthPlan", "NMPattern", "block_names", "halving_patterns"]
 
 MAX_OPTIONS = 20_000  # options a group may have: 7:14 has 3,432, 8:16 has 12,870
 
@@ -31,7 +31,7 @@ class NMPattern:
         """Read `N:M`."""
         match = re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", text)
         if not match:
-            raise BadRequest(f"pattern {text!r} is not of the form N:M, such as 1:2 or 6:12")
+            raise BadRequest(f"pattern {text!r} is not of the form N:M, such as 1:2 or 6:12, nor 'half'")
         keep, of = int(match[1]), int(match[2])
         if not 1 <= keep < of:
             raise BadRequest(f"pattern {text!r} must keep at least 1 and fewer than all of its {of} blocks")
@@ -42,13 +42,26 @@ class NMPattern:
             )
         return cls(keep, of)
 
+    @classmethod
+    def fitting(cls, text: str, depth: Mapping[str, int]) -> NMPattern:
+        """Read `N:M`, or `half` as the largest pattern that halves every stack; BadRequest if it does not fit."""
+        if text.strip() == "half":
+            found = halving_patterns(depth)
+            if not found:
+                raise BadRequest(f"no pattern halves stacks of {_show(depth)}; name one as N:M")
+            return cls.parse(found[-1])
+        pattern = cls.parse(text)
+        for count in depth.values():
+            pattern.groups(count)
+        return pattern
+
     def __str__(self) -> str:
         return f"{self.keep}:{self.of}"
 
     def groups(self, depth: int) -> list[range]:
         """The groups of block indices; BadRequest if they do not fill `depth` blocks."""
         if depth % self.of:
-            fitting = ", ".join(fitting_patterns(depth)) or "none"
+            fitting = ", ".join(halving_patterns({"": depth})) or "none"
             raise BadRequest(f"pattern {self} does not fit {depth} blocks; patterns that do: {fitting}")
         return [range(first, first + self.of) for first in range(0, depth, self.of)]
 
@@ -58,11 +71,20 @@ class NMPattern:
         return [tuple(int(i in picks) for i in range(self.of)) for picks in chosen]
 
 
-def fitting_patterns(depth: int) -> list[str]:
-    """The patterns that keep half of a stack of `depth` blocks, or nearly."""
-    sizes = [m for m in range(2, depth + 1) if depth % m == 0]
+def halving_patterns(depth: Mapping[str, int]) -> list[str]:
+    """The patterns that keep half of every stack, or nearly, from small groups to large ones."""
+    stacks = list(depth.values())
+    sizes = [m for m in range(2, min(stacks) + 1) if not any(count % m for count in stacks)]
     halves = [(max(1, m // 2), m) for m in sizes]
     return [f"{n}:{m}" for n, m in halves if math.comb(m, n) <= MAX_OPTIONS]
+
+
+def block_names(depth: Mapping[str, int]) -> dict[str, list[str]]:
+    """What people call the blocks of every stack: 0, 1, …; with several stacks e0, e1, …, d0, … by their initials."""
+    initials = [stack[:1] for stack in depth]
+    distinct = len(set(initials)) == len(initials)
+    prefixes = {stack: "" if len(depth) == 1 else stack[:1] if distinct else f"{stack}." for stack in depth}
+    return {stack: [f"{prefixes[stack]}{i}" for i in range(count)] for stack, count in depth.items()}
 
 
 @dataclass(frozen=True)
@@ -92,12 +114,23 @@ class DepthPlan:
             _check_indices(indices, self.depth[stack], stack)
 
     @classmethod
-    def of(cls, indices: Sequence[int], depth: Mapping[str, int], method: str, **rest: Any) -> DepthPlan:
-        """A plan for a model with a single stack; the indices may come in any order."""
-        if len(depth) != 1:
-            raise BadRequest(f"name the stack of the indices: the model has {', '.join(depth)}")
-        (stack,) = depth
-        return cls({stack: tuple(sorted(indices))}, dict(depth), method, **rest)
+    def of(cls, blocks: Sequence[int | str], depth: Mapping[str, int], method: str, **rest: Any) -> DepthPlan:
+        """A plan from the names of blocks (see `block_names`) in any order."""
+        names = block_names(depth)
+        places = {name: (stack, i) for stack, several in names.items() for i, name in enumerate(several)}
+        kept: dict[str, list[int]] = {stack: [] for stack in depth}
+        for block in blocks:
+            if str(block) not in places:
+                raise BadRequest(f"block {block} is out of range: {_ranges(names)}")
+            stack, index = places[str(block)]
+            kept[stack].append(index)
+        return cls({stack: tuple(sorted(several)) for stack, several in kept.items()}, dict(depth), method, **rest)
+
+    @property
+    def kept_names(self) -> list[str]:
+        """What people call the blocks that stay."""
+        names = block_names(self.depth)
+        return [names[stack][i] for stack, indices in self.kept.items() for i in indices]
 
     def check_fits(self, depth: Mapping[str, int]) -> None:
         """BadRequest unless the plan was made for a model with these stacks."""
@@ -126,11 +159,13 @@ class DepthPlan:
         """Read a plan; BadRequest if it is missing or damaged. `depth` alone suffices for a single stack."""
         try:
             document = json.loads(path.read_text())
-            kept = {str(stack): tuple(int(i) for i in indices) for stack, indices in document["kept"].items()}
+            kept = document["kept"]
             depth = document.get("depth_per_stack") or {stack: document["depth"] for stack in kept}
+            if not all(type(n) is int for n in (*depth.values(), *(i for several in kept.values() for i in several))):
+                raise ValueError("a block is named by a whole number")
             return cls(
-                {stack: tuple(sorted(indices)) for stack, indices in kept.items()},
-                {str(stack): int(count) for stack, count in depth.items()},
+                {str(stack): tuple(sorted(indices)) for stack, indices in kept.items()},
+                {str(stack): count for stack, count in depth.items()},
                 str(document["method"]),
                 model=str(document.get("model", "")),
                 details=dict(document.get("details", {})),
@@ -154,6 +189,10 @@ def _check_indices(indices: Sequence[int], depth: int, stack: str) -> None:
     if len(set(indices)) < len(indices):
         twice = next(i for i in indices if list(indices).count(i) > 1)
         raise BadRequest(f"block {twice} is named twice; name each kept block once")
+
+
+def _ranges(names: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{stack!r} has blocks {several[0]} to {several[-1]}" for stack, several in names.items())
 
 
 def _show(depth: Mapping[str, int]) -> str:

@@ -22,7 +22,7 @@ from tinylab.presets import search_config, train_config
 from tinylab.pruning.criteria import CRITERIA
 from tinylab.pruning.plan import DepthPlan, NMPattern
 from tinylab.runs.store import find_plan
-from tinylab.sampling import SAMPLERS
+from tinylab.sampling import sampler_for
 
 __all__ = ["anchored", "blocks_compared", "blocks_to_keep", "check", "recovery_source"]
 
@@ -84,8 +84,7 @@ def _train(config: TrainConfig) -> None:
 
 def _search(config: SearchConfig) -> None:
     search_config(config.preset)
-    for depth in describe_model(config.model).depth.values():
-        NMPattern.parse(config.pattern).groups(depth)
+    NMPattern.fitting(config.pattern, describe_model(config.model).depth)
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
@@ -128,16 +127,19 @@ def _finetune(config: FinetuneConfig) -> None:
 
 
 def _sample(config: SampleConfig) -> None:
-    SAMPLERS.entry(config.sampler)
-    first = describe_model(config.model).config
-    for name in config.against:
-        other = describe_model(name).config
-        for key in ("input_size", "in_channels", "num_classes"):
-            if other.get(key) != first.get(key):
+    first = describe_model(config.model)
+    for name in (config.model, *config.against):
+        other = describe_model(name)
+        sampler = sampler_for(other.family.name, config.sampler)
+        if config.guidance_schedule == "linear" and sampler != "masked":
+            raise BadRequest(f"guidance-schedule linear is for models of masked tokens; {name} is none")
+        for what in ("sample_shape", "num_classes"):
+            if getattr(other, what) != getattr(first, what):
                 raise BadRequest(
-                    f"{name} draws other images than {config.model}: {key} {other.get(key)}, not {first.get(key)}"
+                    f"{name} draws other images than {config.model}: {what.replace('_', ' ')} "
+                    f"{getattr(other, what)}, not {getattr(first, what)}"
                 )
-    _check_classes(config.classes, int(first.get("num_classes", 0)))
+    _check_classes(config.classes, first.num_classes)
 
 
 def _check_classes(classes: Sequence[int] | None, count: int) -> None:

@@ -24,7 +24,7 @@ def choose_plan(
     keep: int,
     seed: int,
     samples: int,
-    indices: Sequence[int] | None = None,
+    indices: Sequence[int | str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DepthPlan:
     """Let the criterion `method` choose `keep` blocks of `model`, which is called `name` in the plan."""

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tinylab.data.order import step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
-from tinylab.sampling import SAMPLERS
+from tinylab.sampling import SAMPLERS, sampler_for
+from tinylab.sampling.drawing import Drawing, ImageNoise, NoiseSource, Settings
 
-__all__ = ["Settings", "generate"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to sample. Guidance 1 switches classifier-free guidance off and halves the work."""
-
-    sampler: str = "ddpm"
-    steps: int = 50
-    guidance: float = 1.5
-    seed: int = 0
+__all__ = ["Settings", "generate", "steps_taken"]
 
 
-class _ImageNoise:
-    """Noise for images `first`, `first + 1`, …: each has a generator of its own, so no image depends on its batch."""
-
-    def __init__(self, count: int, shape: tuple[int, ...], seed: int, first: int) -> None:
-        self.shape = shape
-        self.generators = [step_generator(seed, first + i, stream=3) for i in range(count)]
-
-    def draw(self) -> Tensor:
-        """The next noise of every image, (count, *shape)."""
-        return torch.stack([torch.randn(self.shape, generator=g) for g in self.generators])
+def steps_taken(model: Denoiser, wanted: int) -> int:
+    """The steps that sampling really takes: a MAR has no use for more rounds than it has tokens."""
+    return min(wanted, getattr(model, "num_tokens", wanted))
 
 
 @torch.inference_mode()
@@ -46,8 +28,7 @@ def generate(
     settings: Settings,
     *,
     first: int = 0,
-    noise: Tensor | None = None,
-    step_noises: Tensor | None = None,
+    noise: NoiseSource | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Draw one image for each class in `labels` (N,): (N, C, H, W), not clipped.
@@ -56,27 +37,14 @@ def generate(
 
     Args:
         first: index of the first image, for drawing a large set in batches.
-        noise: starting noise (N, C, H, W) in place of the seeded one.
-        step_noises: (steps, N, C, H, W) noise of every step in place of the seeded one.
+        noise: where randomness comes from, in place of the seeded noise of every image.
         on_step: called with the number of finished steps.
     """
-    device = next(model.parameters()).device
-    rule = SAMPLERS.get(settings.sampler)
-    chain = objective.respaced(settings.steps)
-    y = labels.to(device)
-    source = _ImageNoise(len(y), model.sample_shape, settings.seed, first)
-    x = (source.draw() if noise is None else noise).to(device)
-    guided = settings.guidance != 1
-    if guided:
-        y = torch.cat([y, torch.full_like(y, model.num_classes)])
-    for done, index in enumerate(reversed(range(settings.steps)), start=1):
-        t = chain.timesteps[index].expand(len(y))
-        if guided:
-            output = model.forward_with_cfg(torch.cat([x, x]), t, y, settings.guidance)[: len(x)]
-        else:
-            output = model(x, t, y)
-        fresh = source.draw() if step_noises is None else step_noises[done - 1]
-        x = rule(chain, output, x, index, fresh.to(device))
+    source = noise or ImageNoise(len(labels), settings.seed, first)
+    drawing = Drawing(model, objective, labels.to(next(model.parameters()).device), settings, source)
+    images = torch.empty(0)
+    for done, x in enumerate(SAMPLERS.get(sampler_for(model.family, settings.sampler))(drawing), start=1):
+        images = x
         if on_step:
             on_step(done)
-    return x
+    return images

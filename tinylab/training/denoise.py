@@ -59,8 +59,8 @@ class DenoiseTask:
         chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
         x, y = self.data.images[chosen], self.data.labels[chosen]
         y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
-        t, noise = self.objective.draw(len(x), x.shape[1:], generator)
-        losses = self.objective.training_losses(self.model, *(v.to(self.device) for v in (x, t, y, noise)))
+        draw = self.objective.draw(len(x), tuple(x.shape[1:]), generator).to(self.device)
+        losses = self.objective.losses(self.model, x.to(self.device), y.to(self.device), draw)
         self._terms = {"mse": losses.mse.detach(), "vb": losses.vb.detach()}
         return losses.loss.mean()
 

@@ -13,11 +13,11 @@ __all__ = ["add_lora"]
 def add_lora(model: Denoiser, *, rank: int, alpha: int) -> list[nn.Parameter]:
     """Freeze `model`, put LoRA matrices on its blocks' linears in place, and return them."""
     model.requires_grad_(False)
+    places = {id(module): name for name, module in model.named_modules()}
     targets = [
-        f"{stack}.{index}.{name}"
-        for stack, blocks in model.block_stacks().items()
-        for index, block in enumerate(blocks)
-        for name, module in block.named_modules()
+        places[id(module)]
+        for blocks in model.block_stacks().values()
+        for module in blocks.modules()
         if isinstance(module, nn.Linear)
     ]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets), model)

@@ -13,6 +13,7 @@ from tinylab.data.digits import ImageSplit
 from tinylab.data.order import batch_indices
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
+from tinylab.models.block_form import protected_blocks
 from tinylab.pruning.gates import DepthMask, gated
 from tinylab.pruning.plan import NMPattern
 from tinylab.training.denoise import drop_labels
@@ -34,9 +35,10 @@ class SearchTask:
         self.objective, self.data, self.config = objective, data, config
         self.device = next(model.parameters()).device
         self.model = copy.deepcopy(model).train()
-        self.mask = DepthMask(self.model.stack_depths(), NMPattern.parse(config.pattern), config.scaling).to(
-            self.device
-        )
+        depth = self.model.stack_depths()
+        self.pattern = NMPattern.fitting(config.pattern, depth)
+        fixed = protected_blocks(self.model)
+        self.mask = DepthMask(depth, self.pattern, config.scaling, protected=fixed).to(self.device)
         self.ema = Ema(self.mask, config.ema_decay)
         groups = [{"params": list(self.mask.parameters()), "lr": config.lr_mask}]
         moving = self._moving_weights()
@@ -57,16 +59,20 @@ class SearchTask:
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """Mean hybrid loss of a batch in which every sample passes through its own mask."""
+    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images and classes of a step; some classes are replaced by the null class."""
         config = self.config
         chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
         x, y = self.data.images[chosen], self.data.labels[chosen]
-        y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
-        t, noise = self.objective.draw(len(x), x.shape[1:], generator)
+        return x, drop_labels(y, self.model.num_classes, config.label_dropout, generator)
+
+    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+        """Mean hybrid loss of a batch in which every sample passes through its own mask."""
+        x, y = self.batch(step, generator)
+        draw = self.objective.draw(len(x), tuple(x.shape[1:]), generator).to(self.device)
         masks = self.mask.draw(len(x), self.tau(step), generator)
         with gated(self.model, masks):
-            losses = self.objective.training_losses(self.model, *(v.to(self.device) for v in (x, t, y, noise)))
+            losses = self.objective.losses(self.model, x.to(self.device), y.to(self.device), draw)
         return losses.loss.mean()
 
     def after_update(self, step: int) -> None:
@@ -94,5 +100,5 @@ def mask_record(mask: DepthMask) -> tuple[dict[str, float], dict[str, list[float
             p = group.probabilities()
             vectors[f"options/{stack}/{index}"] = p.tolist()
             scalars[f"confidence/{stack}/{index}"] = p.max().item()
-            scalars[f"entropy/{stack}/{index}"] = torch.special.entr(p).sum().item() / math.log(len(p))
+            scalars[f"entropy/{stack}/{index}"] = torch.special.entr(p).sum().item() / math.log(max(2, len(p)))
     return scalars, vectors

@@ -22,7 +22,7 @@ class Request:
     depth: Mapping[str, int]
     keep: int
     seed: int
-    indices: Sequence[int] | None
+    indices: Sequence[int | str] | None
     samples: int
     objective: Objective
     data: ImageSplit

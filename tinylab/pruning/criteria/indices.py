@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinylab.errors import BadRequest
 from tinylab.pruning.criteria.base import Choice, Request
-from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.plan import DepthPlan, block_names
 
 __all__ = ["choose"]
 
@@ -12,6 +12,6 @@ __all__ = ["choose"]
 def choose(request: Request) -> Choice:
     """The given indices; BadRequest if there are none or they do not exist."""
     if not request.indices:
-        last = sum(request.depth.values()) - 1
-        raise BadRequest(f"method 'indices' needs --indices: blocks from 0 to {last}, such as 0,2,{last}")
+        names = [name for several in block_names(request.depth).values() for name in several]
+        raise BadRequest(f"method 'indices' needs --indices, such as {names[0]},{names[-1]}")
     return Choice(DepthPlan.of(request.indices, request.depth, "indices").kept)

@@ -35,7 +35,7 @@ def block_influence(request: Request) -> dict[str, list[float]]:
     hooks = [b.register_forward_hook(watch(s, i)) for s, blocks in stacks.items() for i, b in enumerate(blocks)]
     try:
         for batch in noised_batches(request.objective, request.data, request.samples, request.seed, device):
-            model(request.objective.q_sample(batch.x, batch.t, batch.noise), batch.t, batch.y)
+            request.objective.forward(model, batch.x, batch.y, batch.draw)
             done += len(batch.x)
             request.progress(done, request.samples)
     finally:

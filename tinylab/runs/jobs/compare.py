@@ -11,6 +11,7 @@ import torch
 
 from tinylab.config import CompareConfig
 from tinylab.data.digits import ImageSplit, load_digits
+from tinylab.data.order import step_generator
 from tinylab.diffusion import Objective, objective_for
 from tinylab.errors import Stopped
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
@@ -154,13 +155,13 @@ class _CellRecorder:
 
 def _speedup(shared: _Shared, shallow: Denoiser) -> float:
     """Full model's time for a forward pass over the shallow model's: median of the ratios of passes in turn."""
-    x = shared.held_out.images[:64].to(next(shallow.parameters()).device)
-    y = shared.held_out.labels[:64].to(x.device)
-    t = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    count, device = min(64, len(shared.held_out)), next(shallow.parameters()).device
+    x, y = shared.held_out.images[:count].to(device), shared.held_out.labels[:count].to(device)
+    draw = shared.objective.draw(count, tuple(x.shape[1:]), step_generator(0, 0)).to(device)
 
     def forward(model: Denoiser):
         with torch.inference_mode():
-            return model(x, t, y)
+            return shared.objective.forward(model, x, y, draw)
 
     work = {"full": lambda: forward(shared.model), "shallow": lambda: forward(shallow)}
     interleaved_seconds(work, rounds=2)  # warm-up

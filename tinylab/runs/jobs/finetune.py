@@ -17,6 +17,7 @@ from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.cards import shallow_card
 from tinylab.runs.checks import recovery_source
 from tinylab.runs.context import JobContext
+from tinylab.sampling import SAMPLERS_OF
 from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 from tinylab.training.denoise import DenoiseTask
@@ -25,7 +26,11 @@ from tinylab.training.loop import run_loop
 __all__ = ["RECOVERY_FLOOR", "run"]
 
 RECOVERY_FLOOR = 0.1  # share of the learning rate that is left at the last step
-_SNAPSHOT = Settings("ddim", steps=20, guidance=1.5, seed=0)  # fixed noise: one picture's way through the training
+
+
+def _snapshot_settings(family: str) -> Settings:
+    """Few steps and fixed noise, at the start alone where the family can: one picture's way through the training."""
+    return Settings("ddim" if "ddim" in SAMPLERS_OF[family] else "auto", steps=20, guidance=1.5, seed=0)
 
 
 def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
@@ -40,16 +45,16 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     shallow = apply_plan(full, plan)
     losses = {"loss_full": full, "loss_pruned": shallow}
     result: dict[str, Any] = {key: held_out_loss(m, objective, held_out).loss for key, m in losses.items()}
-    classes = torch.arange(shallow.num_classes)[:10]
+    classes, settings = torch.arange(shallow.num_classes)[:10], _snapshot_settings(shallow.family)
 
     def snapshot(task: DenoiseTask, step: int) -> None:
         if config.snapshot_every and (step % config.snapshot_every == 0 or step == config.steps):
-            images = generate(task.ema.module, objective, classes, _SNAPSHOT)
+            images = generate(task.ema.module, objective, classes, settings)
             context.artifact(f"snapshots/{step:07d}.png", grid_png(to_uint8(images), len(classes), scale=6))
 
     task = DenoiseTask(shallow, objective, train, config, floor=RECOVERY_FLOOR, on_step=snapshot)
     if config.snapshot_every and not (context.run.artifacts / "snapshots").exists():
-        images = generate(shallow, objective, classes, _SNAPSHOT)
+        images = generate(shallow, objective, classes, settings)
         context.artifact("snapshots/0000000.png", grid_png(to_uint8(images), len(classes), scale=6))
         shallow.train()
     run_loop(task, config, context.run.checkpoints, context)

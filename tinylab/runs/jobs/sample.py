@@ -19,7 +19,7 @@ from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.base import Denoiser
 from tinylab.models.load import load_model, load_reader
 from tinylab.runs.context import JobContext
-from tinylab.sampling.generate import Settings, generate
+from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
 
 __all__ = ["run"]
@@ -38,7 +38,7 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     classes = torch.tensor(config.classes or range(first.num_classes))
     labels = classes[torch.arange(config.n) % len(classes)]
     batches = -(-config.n // config.batch_size)
-    done, total = 0, len(models) * batches * config.steps
+    done, total = 0, batches * sum(steps_taken(model, config.steps) for model in models.values())
 
     def tick(_: int) -> None:
         nonlocal done
@@ -49,7 +49,7 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
             raise Stopped("stopped while drawing; resume it to draw from the start")
 
     for model in models.values():  # the first pass through a model is slower than the rest
-        generate(model, objective_for(model), labels[:2], Settings(config.sampler, 1, config.guidance))
+        generate(model, objective_for(model), labels[:2], _settings(config, steps=1))
     drawn: dict[str, Tensor] = {}
     work = {key: _drawing(key, model, labels, config, drawn, tick) for key, model in models.items()}
     seconds = interleaved_seconds(work, rounds=3, budget=6.0)
@@ -60,11 +60,14 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     return {"models": rows, "classes": classes.tolist(), "n": config.n}
 
 
+def _settings(config: SampleConfig, steps: int) -> Settings:
+    return Settings(config.sampler, steps, config.guidance, config.seed, config.guidance_schedule, config.temperature)
+
+
 def _drawing(
     key: str, model: Denoiser, labels: Tensor, config: SampleConfig, drawn: dict[str, Tensor], tick: Callable
 ) -> Callable[[], None]:
-    settings = Settings(config.sampler, config.steps, config.guidance, config.seed)
-    objective = objective_for(model)
+    settings, objective = _settings(config, steps=config.steps), objective_for(model)
 
     def draw() -> None:
         parts = [

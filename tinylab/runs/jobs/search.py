@@ -28,7 +28,7 @@ def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     scalars, vectors = mask_record(task.ema.module)
     depth = model.stack_depths()
     details = {
-        "pattern": config.pattern,
+        "pattern": str(task.pattern),
         "weights": config.weights,
         "steps": config.steps,
         "seed": config.seed,

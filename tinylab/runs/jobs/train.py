@@ -13,13 +13,14 @@ from tinylab.diffusion import objective_for
 from tinylab.metrics.denoising import held_out_loss
 from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.base import Denoiser
-from tinylab.models.dit import DiT
-from tinylab.models.load import load_reader, pick_device, save_model
+from tinylab.models.families import FAMILIES
+from tinylab.models.load import load_reader, model_class, pick_device, save_model
 from tinylab.models.reader import DigitReader
 from tinylab.presets import TRAIN_PRESETS
 from tinylab.runs.cards import training_card
 from tinylab.runs.context import JobContext
-from tinylab.sampling.generate import Settings, generate
+from tinylab.sampling import sampler_for
+from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
 from tinylab.training.classify import ClassifyTask
 from tinylab.training.denoise import DenoiseTask
@@ -53,7 +54,8 @@ def _train_reader(config: TrainConfig, context: JobContext) -> tuple[DigitReader
 
 
 def _train_denoiser(config: TrainConfig, context: JobContext) -> tuple[Denoiser, dict[str, float], dict[str, bytes]]:
-    model = DiT(**TRAIN_PRESETS[config.preset].architecture)
+    preset = TRAIN_PRESETS[config.preset]
+    model = model_class(FAMILIES[preset.family])(**preset.architecture)
     model.to(device=pick_device(config.device))
     train, held_out = load_digits()
     objective = objective_for(model)
@@ -77,9 +79,10 @@ def _reading_scores(model: Denoiser, config: TrainConfig, context: JobContext) -
     scores = {}
     for guidance in (1.5, 1.0):
         context.progress(config.steps, config.steps, f"judging samples at guidance {guidance}")
-        settings = Settings("ddpm", steps=50, guidance=guidance, seed=config.seed)
+        settings = Settings(steps=50, guidance=guidance, seed=config.seed)
         images, labels = _draw(model, config.judged_samples, settings)
-        name = f"read correctly of {len(labels)} samples, 50 ddpm steps, guidance {guidance}"
+        how = f"{steps_taken(model, settings.steps)} {sampler_for(model.family)} steps"
+        name = f"read correctly of {len(labels)} samples, {how}, guidance {guidance}"
         scores[name] = reading_accuracy(reader, images, labels)
     return scores
 

@@ -1,0 +1,56 @@
+"""What all training data offers, and finding it by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tinylab.data.catalog import DIGITS
+
+__all__ = ["Dataset", "load_data"]
+
+
+class Dataset(Protocol):
+    """Images or latents with classes, in memory or on the disk."""
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """Shape of one sample, (C, H, W)."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; labels are 0 to num_classes - 1."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by id."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Samples (n, C, H, W) float32 and classes (n,) int64 at `indices` (n,), on the CPU.
+
+        Whatever is random about them (mirroring) is drawn from `generator`, and left out without one. Data that
+        has nothing random does not touch it.
+        """
+        ...
+
+
+def load_data(reference: str) -> tuple[Dataset, Dataset]:
+    """The fixed (training, held-out) split of `digits`, a folder of latents or features, or an encode run.
+
+    Raises:
+        BadRequest: unknown, damaged, or too small to split.
+    """
+    if reference == DIGITS:
+        from tinylab.data.digits import load_digits
+
+        return load_digits()
+    from tinylab.data.latents import open_latents
+
+    return open_latents(reference).split()

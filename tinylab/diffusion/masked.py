@@ -1,0 +1,96 @@
+"""Masked autoregression with a diffusion loss: the objective of the published MAR (Li et al. 2024, arXiv:2406.11838).
+
+A random share of the tokens is hidden; the network says for each hidden token which small denoiser would draw it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinylab.diffusion.base import Draw, Losses, even_times
+from tinylab.diffusion.gaussian import GaussianDiffusion, cosine_betas
+
+__all__ = ["MaskedDiffusion"]
+
+_CHUNK = 64  # images measured at once; all of them hide the same number of tokens
+_LEAST_HIDDEN, _SPREAD = 0.7, 0.25  # share of hidden tokens: a Gaussian around 1, cut to [0.7, 1]
+
+
+class MaskedDiffusion(nn.Module):
+    """The diffusion loss of hidden tokens.
+
+    Args:
+        patch_size: side of a token's patch, in pixels.
+        copies: noised copies of every token that a step averages over.
+    """
+
+    def __init__(self, patch_size: int = 1, copies: int = 4) -> None:
+        super().__init__()
+        self.patch_size, self.copies = patch_size, copies
+        self.chain = GaussianDiffusion(cosine_betas(1000))
+
+    @classmethod
+    def of(cls, config: Any) -> MaskedDiffusion:
+        """The objective of a MAR with this config."""
+        return cls(config["patch_size"], config["diffusion_batch_mul"])
+
+    def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
+        """Hidden tokens, equally many for all images of the step, and times and noise of every copy of a token."""
+        return self._draw(torch.rand(1, generator=generator).item(), count, shape, generator)
+
+    def evaluation_draws(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> list[Draw]:
+        """The same, each chunk with a share of hidden tokens from another part of its distribution."""
+        sizes = [len(part) for part in torch.arange(count).split(_CHUNK)]
+        levels = even_times(len(sizes), generator).tolist()
+        return [self._draw(level, size, shape, generator) for level, size in zip(levels, sizes, strict=True)]
+
+    def forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """What the network says of every token, (N, T, D)."""
+        tokens = model.patchify(x)  # type: ignore[operator]  # nn.Module types attributes as modules
+        return model(tokens, draw.mask, y)
+
+    def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
+        """Mean diffusion loss over an image's hidden tokens and their copies.
+
+        The mean of these over the batch is the published loss, a mean over the hidden tokens of all images.
+        """
+        assert draw.mask is not None
+        tokens = model.patchify(x)  # type: ignore[operator]
+        z = model(tokens, draw.mask, y)  # (N, T, D)
+        count, copies = len(x), draw.t.shape[1]
+        hidden = draw.mask.bool().unsqueeze(1).expand(-1, copies, -1)  # (N, copies, T)
+
+        def chosen(values: Tensor) -> Tensor:  # (N, T, …) -> (hidden tokens of all copies, …)
+            return values.unsqueeze(1).expand(-1, copies, *values.shape[1:])[hidden]
+
+        head: nn.Module = model.head  # type: ignore[assignment]
+        parts = self.chain.losses(head, chosen(tokens), chosen(z), Draw(draw.t[hidden], draw.noise[hidden]))
+        owner = torch.arange(count, device=x.device).view(-1, 1, 1).expand_as(hidden)[hidden]
+        share = count / hidden.sum()
+
+        def per_image(values: Tensor) -> Tensor:
+            return torch.zeros(count, dtype=values.dtype, device=x.device).index_add(0, owner, values) * share
+
+        return Losses(per_image(parts.loss), per_image(parts.mse), per_image(parts.vb))
+
+    def _draw(self, level: float, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
+        """`level` in [0, 1) picks the share of hidden tokens from its distribution."""
+        channels, height, width = shape
+        side = self.patch_size
+        tokens, values = (height // side) * (width // side), channels * side * side
+        hidden = math.ceil(tokens * _hidden_share(level))
+        order = torch.rand(count, tokens, generator=generator).argsort(dim=1)
+        mask = (order.argsort(dim=1) < hidden).float()
+        t = torch.randint(self.chain.num_steps, (count, self.copies, tokens), generator=generator)
+        return Draw(t, torch.randn(count, self.copies, tokens, values, generator=generator), mask)
+
+
+def _hidden_share(level: float) -> float:
+    """The quantile `level` of the truncated Gaussian of hidden shares."""
+    low = 0.5 * (1 + math.erf((_LEAST_HIDDEN - 1) / _SPREAD / math.sqrt(2)))
+    probability = torch.tensor(low + level * (0.5 - low), dtype=torch.float64)
+    return min(1.0, 1 + _SPREAD * torch.special.ndtri(probability).item())

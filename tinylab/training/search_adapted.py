@@ -1,0 +1,35 @@
+"""The mask search on a transformer of diffusers, with inputs that were encoded before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinylab.config import SearchConfig
+from tinylab.data.cached import CachedInputs
+from tinylab.data.order import batch_indices
+from tinylab.diffusion.adapted import AdaptedObjective
+from tinylab.models.adapters import AdaptedTransformer
+from tinylab.training.search import SearchTask
+
+__all__ = ["AdaptedSearchTask"]
+
+
+class AdaptedSearchTask(SearchTask):
+    """As `SearchTask`; the conditions are used as they are, so `label_dropout` has no effect.
+
+    Raises:
+        BadRequest: it is not known how the model is trained; the pattern does not fit its blocks.
+    """
+
+    def __init__(self, model: AdaptedTransformer, data: CachedInputs, config: SearchConfig) -> None:
+        device = next(model.parameters()).device
+        super().__init__(model, AdaptedObjective.of(model.config).to(device), data, config)
+        self.inputs = data
+
+    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
+        """The latents of a step and their conditions."""
+        del generator
+        return self.inputs.batch(batch_indices(len(self.inputs), self.config.batch_size, self.config.seed, step))
