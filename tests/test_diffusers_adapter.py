@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import diffusers
@@ -55,12 +56,9 @@ def _by_hand(model, masks):
                 continue
 
             def hook(module, args, kwargs, out, m=masks[stack][:, index], names=names):
-                given = [kwargs[n] if n in kwargs else args[i] for i, n in enumerate(names)] or [
-                    args[0] if args else kwargs["hidden_states"]
-                ]
-                if names and args:  # positional: look the places up
-                    places = list(type(module).forward.__code__.co_varnames[1:])
-                    given = [kwargs[n] if n in kwargs else args[places.index(n)] for n in names]
+                places = list(inspect.signature(type(module).forward).parameters)[1:]
+                wanted = names or places[:1]
+                given = [kwargs[n] if n in kwargs else args[places.index(n)] for n in wanted]
                 m = m.view(-1, 1, 1)
                 mixed = [m * f + (1 - m) * x for f, x in zip(out if names else [out], given, strict=True)]
                 return tuple(mixed) if names else mixed[0]
@@ -154,10 +152,11 @@ def test_a_cut_model_equals_the_gated_one_and_diffusers_alone_loads_it(name, tmp
 
 @every_class
 def test_lora_sits_on_the_blocks_and_starts_as_nothing(name):
-    model = adapt(build(name))
-    before = run(model, name).detach()
+    model = adapt(build(name).requires_grad_(False))  # kernels with autograd round differently
+    before = run(model, name)
     trainable = add_lora(model, rank=2, alpha=4)
-    assert torch.equal(run(model, name).detach(), before)
+    with torch.no_grad():
+        assert torch.equal(run(model, name), before)
     linears = sum(
         isinstance(m, nn.Linear) and "lora" not in key
         for blocks in model.block_stacks().values()
@@ -248,6 +247,25 @@ def test_any_size_of_batch_also_that_of_a_number_of_tokens(count):
         assert relative_error(found, run(model, name, count)) < 1e-5
 
 
+@every_class
+def test_half_precision_keeps_gradients_of_the_masks_in_fp32(name):
+    model = adapt(build(name).to(torch.bfloat16))
+    masks = _masks(model)
+    given = {key: _half(value) for key, value in inputs(name).items()}
+    with gated(model, masks):
+        out = run(model, name, given=given)
+    out.float().square().mean().backward()
+    assert all(mask.grad.dtype == torch.float32 and mask.grad.isfinite().all() for mask in masks.values())
+    assert all(mask.grad.abs().sum() > 0 for mask in masks.values())
+
+
+def _half(value):
+    if isinstance(value, list):
+        return [_half(entry) for entry in value]
+    floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.to(torch.bfloat16) if floating else value
+
+
 @torch.no_grad()
 def test_arguments_of_twice_the_batch_fall_back_to_the_dense_formula():
     name = "QwenImageTransformer2DModel"
@@ -257,7 +275,7 @@ def test_arguments_of_twice_the_batch_fall_back_to_the_dense_formula():
     with gated(model, masks):
         found = run(model, name, given=given)
     with gated(model, masks, skip=False):
-        assert torch.equal(found, run(model, name, given=given))
+        assert relative_error(found, run(model, name, given=given)) < 1e-5
 
 
 def test_a_mask_for_another_batch_is_refused():
@@ -377,7 +395,7 @@ def _allegro():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (_hunyuan, "HunyuanDiT2DModel cannot be cut .* block 3 and block 0 differ in norm2|skip"),
+        (_hunyuan, "HunyuanDiT2DModel cannot be cut .* block 3 and block 0 differ in skip_"),
         (_latte, r"it holds several lists \(transformer_blocks, temporal_transformer_blocks\)"),
         (_unet, r"it holds several lists \(down_blocks, up_blocks\)"),
         (_mochi, "its transformer_blocks are not alike: block 2 and block 0 differ in "),
@@ -465,7 +483,11 @@ def test_damaged_and_missing_files_are_refused(sana_folder, tmp_path):
     (sana_folder / "diffusion_pytorch_model.bin").write_bytes(whole)
     with pytest.raises(BadRequest, match="holds no weights"):
         load_adapted(sana_folder)
-    (sana_folder / f"{WEIGHTS}.index.json").write_text('{"weight_map": {"a": "../../secret.safetensors"}}')
+    for name in ("../../secret.safetensors", "pickle.bin", ["a list"]):
+        (sana_folder / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(BadRequest, match="does not name safetensors files beside it"):
+            load_adapted(sana_folder)
+    weights.write_bytes(whole)  # diffusers follows the index even then
     with pytest.raises(BadRequest, match="does not name safetensors files beside it"):
         load_adapted(sana_folder)
     (sana_folder / "config.json").write_text("[" * 100_000)

@@ -2,7 +2,7 @@
 
 Layers of the package; an import may only point to the left:
 
-    config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs <- figures <- cli, bench
+    config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs <- figures <- verify <- cli, bench
 
 What is not named (errors, registry, paths, atomic, presets) lies below all of them.
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
 import types
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, Union, get_args, get_origin
 
 from tinylab import __version__
 from tinylab.config import JobConfig, TrainConfig, config_types
 from tinylab.errors import BadRequest, Failure, Stopped
+
+if TYPE_CHECKING:
+    from tinylab.verify.report import Row
 
 __all__ = ["main"]
 
@@ -67,6 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_convert(commands)
     _add_export(commands)
+    verify = _add(commands, "verify", "recompute golden files of published code and compare", _verify)
+    verify.add_argument("files", metavar="FILE", nargs="+", help="golden files (.safetensors)")
     _add(commands, "app", "open the lab in a browser", _app)
     return parser
 
@@ -107,11 +114,12 @@ def _add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> No
     for name, field in config.model_fields.items():
         if name == "kind":
             continue
-        default = "" if field.default in (None, ()) else f" (default: {_shown(field.default)})"
+        default = "" if field.default in (None, (), "") else f" (default: {_shown(field.default)})"
         metavar = "A,B,…" if _is_list(field.annotation) else name.split("_")[-1].upper()
         choices = _choices(field.annotation)
         text = (field.description or "").replace("%", "%%") + (f": {', '.join(choices)}" if choices else "") + default
-        command.add_argument(f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=metavar, help=text)
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
+        command.add_argument(f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=metavar, help=text, **bare)
 
 
 def _shown(default: Any) -> str:
@@ -292,6 +300,35 @@ def _export(options: argparse.Namespace) -> int:
 
     notes = export_model(options.model, options.to, Path(options.out))
     return _print_made({"model": options.model, "layout": options.to, "out": options.out}, notes, options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """One row a quantity; 0 if all hold, 1 if one does not, 2 if a file is unknown or damaged."""
+    from tinylab.verify.report import verify_file
+
+    rows, status = [], 0
+    for file in options.files:
+        try:
+            rows += verify_file(Path(file))
+        except BadRequest as problem:
+            status = _complain(problem, 2)
+    if options.json:
+        print(
+            json.dumps(
+                [{**asdict(row), "error": row.error if row.error < math.inf else None, "ok": row.ok} for row in rows]
+            )
+        )
+    elif rows:
+        _print_rows([_readable_row(row) for row in rows], options)
+    failed = sum(not row.ok for row in rows)
+    if not status and failed:
+        raise Failure(f"{failed} of {len(rows)} quantities differ by more than their tolerance")
+    return status
+
+
+def _readable_row(row: Row) -> dict[str, Any]:
+    numbers = {"error": f"{row.error:.1e}", "tolerance": f"{row.tolerance:.0e}"}
+    return {"file": row.file, "quantity": row.quantity, **numbers, "ok": "ok" if row.ok else "NO"}
 
 
 def _print_made(values: dict[str, Any], notes: Sequence[str], options: argparse.Namespace) -> int:

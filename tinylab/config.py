@@ -11,6 +11,7 @@ from tinylab.errors import BadRequest
 
 __all__ = [
     "CompareConfig",
+    "EncodeConfig",
     "FinetuneConfig",
     "JobConfig",
     "LoopConfig",
@@ -187,9 +188,27 @@ class CompareConfig(LoopConfig):
     samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
 
 
+class EncodeConfig(JobConfig):
+    """Encode pictures with an autoencoder, once, so that every training reads small latents instead."""
+
+    kind: Literal["encode"] = "encode"
+    summary: ClassVar[str] = "encode pictures into latents to train on"
+
+    data: str = Field("", description="folder that holds a folder of pictures for each class, or an npz file")
+    vae: str = Field("", description="diffusers folder of an AutoencoderKL")
+    size: int = Field(256, ge=8, le=4096, description="side of the middle square taken of each picture, in pixels")
+    flips: bool = Field(True, description="encode the mirror image, too, for training to choose from")
+    posterior: Literal["sample", "mean"] = Field("sample", description="what to keep of the encoder's distribution")
+    dtype: Literal["float16", "float32"] = Field("float16", description="how latents are stored")
+    batch_size: int = Field(16, ge=1, le=4096, description="pictures encoded at once")
+    shard_size: int = Field(4096, ge=1, le=1_000_000, description="pictures a file; resuming begins at a whole one")
+    workers: int = Field(4, ge=1, le=256, description="pictures decoded at once")
+    skip_broken: bool = Field(False, description="leave out and count the pictures that cannot be read")
+
+
 def config_types() -> dict[str, type[JobConfig]]:
     """The config class of every kind of job."""
-    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig)
+    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig, EncodeConfig)
     return {kind.model_fields["kind"].default: kind for kind in kinds}
 
 

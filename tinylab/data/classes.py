@@ -55,7 +55,9 @@ def _parse_one(part: str, folded: Sequence[str], names: Sequence[str], count: in
         return found[0]
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise BadRequest(f"class {part!r} could be {_listed(found, names)}{more}; write more of the name, or its number")
+        raise BadRequest(
+            f"class {part!r} could be {_listed(found, names)}{more}; write more of the name, or its number"
+        )
     near = [folded.index(name) for name in difflib.get_close_matches(part[:60].casefold(), folded, _SHOWN)]
     hint = f"did you mean {_listed(near, names)}?" if near else f"give a name or a number from 0 to {count - 1}"
     raise BadRequest(f"no class is called {part[:60]!r}; {hint}")

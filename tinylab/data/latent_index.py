@@ -125,4 +125,4 @@ def _possible(index: LatentIndex) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e9  # type: ignore[operator]  # NaN fails, too
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e9  # NaN fails, too

@@ -19,7 +19,7 @@ from tinylab.errors import BadRequest
 
 __all__ = ["PictureFile"]
 
-_MOST_CLASSES, _MOST_PICTURES, _MOST_PIXELS = 100_000, 100_000_000, 89_478_485
+_MOST_CLASSES, _MOST_PICTURES, _MOST_PIXELS = 100_000, 20_000_000, 89_478_485
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError)
 
 

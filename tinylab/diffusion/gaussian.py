@@ -110,8 +110,11 @@ class GaussianDiffusion(nn.Module):
         """Mean of q(x_{t-1} | x_t, x_0)."""
         return self._at(self.mean_from_start, t, x_t) * x_start + self._at(self.mean_from_x, t, x_t) * x_t
 
-    def predict(self, output: Tensor, x_t: Tensor, t: Tensor) -> Prediction:
-        """Read a model output (N, 2C, H, W) as noise and variance fraction, or (N, C, H, W) as noise alone."""
+    def predict(self, output: Tensor, x_t: Tensor, t: Tensor, clip: float | None = None) -> Prediction:
+        """Read a model output (N, 2C, …) as noise and variance fraction, or (N, C, …) as noise alone.
+
+        The guess of x_0 is cut to ± `clip` if there is one.
+        """
         channels = x_t.shape[1]
         eps = output[:, :channels]
         low = self._at(self.log_posterior, t, x_t)
@@ -122,6 +125,8 @@ class GaussianDiffusion(nn.Module):
             log_variance = low.expand_as(x_t)
         product = self.alphas_cumprod
         x_start = self._at(product.rsqrt(), t, x_t) * x_t - self._at((1 / product - 1).sqrt(), t, x_t) * eps
+        if clip is not None:
+            x_start = x_start.clamp(-clip, clip)
         return Prediction(eps, x_start, self.posterior_mean(x_start, x_t, t), log_variance)
 
     def draw(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
@@ -154,11 +159,20 @@ class GaussianDiffusion(nn.Module):
 
     def variational_bound(self, output: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """One term of the bound, (N,) bits per dimension: KL to the posterior, at t = 0 the decoder's likelihood."""
+        return self._bound(self.posterior_mean(x, x_t, t), self._at(self.log_posterior, t, x_t), output, x, x_t, t)
+
+    def divergence(self, teacher: Tensor, student: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """KL from one model's reverse step to another's, (N,) bits per dimension; at t = 0 as in the bound.
+
+        Both are outputs (N, 2C, …) for x_t. As in the bound, only the student's variance learns from it.
+        """
+        target = self.predict(teacher, x_t, t)
+        return self._bound(target.mean, target.log_variance, student, x, x_t, t)
+
+    def _bound(self, mean: Tensor, log_variance: Tensor, output: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         frozen_mean = torch.cat([output[:, : x.shape[1]].detach(), output[:, x.shape[1] :]], dim=1)
         guess = self.predict(frozen_mean, x_t, t)
-        true_mean = self.posterior_mean(x, x_t, t)
-        true_log_variance = self._at(self.log_posterior, t, x_t)
-        kl = _normal_kl(true_mean, true_log_variance, guess.mean, guess.log_variance)
+        kl = _normal_kl(mean, log_variance, guess.mean, guess.log_variance)
         decoder = -_discretised_log_likelihood(x, guess.mean, guess.log_variance / 2)
         first = (t == 0).view(-1, *[1] * (x.dim() - 1))
         return _mean(torch.where(first, decoder, kl)) / math.log(2.0)

@@ -26,6 +26,11 @@ EXPORTS.register(
     "tinylab.models.published_export:export_folder",
     summary="a model folder of Tinylab's own",
 )
+EXPORTS.register(
+    "diffusers",
+    "tinylab.models.diffusers_layout:to_diffusers",
+    summary="a folder for DiTPipeline of the diffusers library",
+)
 
 
 def export_model(reference: str, to: str, out: Path) -> list[str]:

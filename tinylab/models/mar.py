@@ -28,6 +28,8 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         diffloss_d, diffloss_w: depth and width of the head.
         num_sampling_steps: steps of the head when it draws.
         diffusion_batch_mul: noised copies of a token in a training step.
+        clip_value: the largest value a token can have, for a model of pixels: the head's cosine chain begins where a
+            small error of the noise is a huge error of the token. None, as published, for latents.
         kept, full_depth: as for a DiT, with the stacks `encoder_blocks` and `decoder_blocks`.
     """
 
@@ -54,6 +56,7 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         diffloss_w: int = 1024,
         num_sampling_steps: int | str = 100,
         diffusion_batch_mul: int = 4,
+        clip_value: float | None = None,
         kept: dict[str, list[int]] | None = None,
         full_depth: dict[str, int] | None = None,
     ) -> None:
@@ -61,7 +64,7 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         side = img_size // vae_stride
         self.num_classes, self.patch_size, self.buffer_size = class_num, patch_size, buffer_size
         self.sample_shape = (vae_embed_dim, side, side)
-        self.head_steps = int(num_sampling_steps)
+        self.head_steps, self.clip_value = int(num_sampling_steps), clip_value
         self.num_tokens, values = (side // patch_size) ** 2, vae_embed_dim * patch_size**2
         width, wide = encoder_embed_dim, decoder_embed_dim
         self.class_emb = nn.Embedding(class_num, width)

@@ -30,7 +30,7 @@ class DenseGate:
     def __init__(self, block: nn.Module, mask: Tensor, form: BlockForm) -> None:
         self.forward: Callable[..., Any] = block.forward
         self.mask, self.form, self.name = mask, form, type(block).__name__
-        self.parameters = _parameter_names(type(block))
+        self.parameters = _parameter_names(type(block).forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = self.hidden(args, kwargs, len(self.mask))
@@ -142,10 +142,10 @@ def _lengths(values: Sequence[Any]) -> set[int]:
 
 
 @functools.lru_cache
-def _parameter_names(block: type[nn.Module]) -> tuple[str, ...]:
-    """Names of the positional arguments of a block's forward."""
+def _parameter_names(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the positional arguments of a class's forward, without `self`."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in inspect.signature(block.forward).parameters.values() if p.kind in kinds)[1:]
+    return tuple(p.name for p in inspect.signature(forward).parameters.values() if p.kind in kinds)[1:]
 
 
 def _broadcast(mask: Tensor, x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def apply_plan(model: Model, plan: DepthPlan) -> Model:
         if gone:
             raise BadRequest(f"block {gone[0]} of {stack!r} must stay; keep it in place of another")
     if isinstance(model, AdaptedTransformer):
-        return _cut_transformer(model, plan)
+        return _cut_transformer(model, plan)  # type: ignore[return-value]  # of the same class
     config = {key: value for key, value in model.config.items() if not key.startswith("_")}
     before = config.get("kept") or {stack: list(range(count)) for stack, count in plan.depth.items()}
     config["full_depth"] = config.get("full_depth") or dict(plan.depth)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tinylab.config import (
     CompareConfig,
+    EncodeConfig,
     FinetuneConfig,
     JobConfig,
     PruneConfig,
@@ -15,7 +16,9 @@ from tinylab.config import (
     SearchConfig,
     TrainConfig,
 )
+from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
+from tinylab.models.autoencoder_catalog import describe_autoencoder
 from tinylab.models.catalog import built_in_models, describe_model, locate_model
 from tinylab.paths import exists, runs_folder
 from tinylab.presets import search_config, train_config
@@ -37,7 +40,7 @@ def check(config: JobConfig) -> None:
 def anchored(config: C) -> C:
     """The config with its paths made absolute, so that a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
-    for name in ("model", "plan", "run", "against", "plans"):
+    for name in ("model", "plan", "run", "against", "plans", "data", "vae"):
         value = getattr(config, name, None)
         if isinstance(value, str):
             changes[name] = _absolute(value)
@@ -48,7 +51,7 @@ def anchored(config: C) -> C:
 
 def _absolute(reference: str) -> str:
     """A built-in name or the id of a run as it is; the path of something that exists as an absolute one."""
-    known = reference in built_in_models() or exists(runs_folder() / reference)
+    known = reference in ("", "digits", *built_in_models()) or exists(runs_folder() / reference)
     return reference if known or not exists(Path(reference)) else str(Path(reference).absolute())
 
 
@@ -175,6 +178,13 @@ def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: di
     return blocks_to_keep(totals.pop() if totals else 0, depth)
 
 
+def _encode(config: EncodeConfig) -> None:
+    describe_autoencoder(config.vae).latent_shape(config.size)
+    if not config.data:
+        raise BadRequest("no pictures given; name their folder with --data DIR")
+    check_pictures(Path(config.data))
+
+
 _CHECKS: dict[str, Callable] = {
     "train": _train,
     "search": _search,
@@ -182,4 +192,5 @@ _CHECKS: dict[str, Callable] = {
     "finetune": _finetune,
     "sample": _sample,
     "compare": _compare,
+    "encode": _encode,
 }

@@ -18,7 +18,9 @@ def sample(drawing: Drawing) -> Iterator[Tensor]:
     return walk_back(drawing, step)
 
 
-def step(chain: GaussianDiffusion, output: Tensor, x: Tensor, index: int, noise: Tensor) -> Tensor:
-    """x_{t-1} = mean + sigma * noise, no noise at the last step. All images (N, C, …)."""
-    guess = chain.predict(output, x, chain.index(index, len(x)))
+def step(
+    chain: GaussianDiffusion, output: Tensor, x: Tensor, index: int, noise: Tensor, clip: float | None = None
+) -> Tensor:
+    """x_{t-1} = mean + sigma * noise, no noise at the last step. All images (N, C, …); see `predict` for `clip`."""
+    guess = chain.predict(output, x, chain.index(index, len(x)), clip)
     return guess.mean if index == 0 else guess.mean + (0.5 * guess.log_variance).exp() * noise

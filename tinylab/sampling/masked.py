@@ -62,7 +62,7 @@ def _draw_tokens(drawing: Drawing, tokens: Tensor, mask: Tensor, chosen: Tensor,
         output = model.head(x.repeat(copies, 1), t, z)
         if copies == 2:
             output = _guided(output, x.shape[1], scale)
-        x = ancestral.step(chain, output, x, index, drawing.settings.temperature * noises[k])
+        x = ancestral.step(chain, output, x, index, drawing.settings.temperature * noises[k], model.clip_value)
     return x.view(*chosen.shape, -1)
 
 

@@ -26,7 +26,8 @@ class AdaptedSearchTask(SearchTask):
 
     def __init__(self, model: AdaptedTransformer, data: CachedInputs, config: SearchConfig) -> None:
         device = next(model.parameters()).device
-        super().__init__(model, AdaptedObjective.of(model.config).to(device), data, config)
+        objective = AdaptedObjective.of(model.config).to(device)
+        super().__init__(model, objective, data, config)  # type: ignore[arg-type]  # only `batch` looks at the data
         self.inputs = data
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:

@@ -104,16 +104,16 @@ def _whole_numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
 
 def _headers(path: Path) -> dict[str, dict[str, Any]]:
     """Names, shapes and dtypes of all weights, of one file or of several with an index."""
-    if exists(path / WEIGHTS_FILE):
-        return read_header(path / WEIGHTS_FILE)
-    if not exists(path / _INDEX_FILE):
+    if not exists(path / _INDEX_FILE):  # where there is one, diffusers follows it
+        if exists(path / WEIGHTS_FILE):
+            return read_header(path / WEIGHTS_FILE)
         raise BadRequest(f"{path} holds no weights: {WEIGHTS_FILE} is needed")
     places = _read_json(path / _INDEX_FILE, "index").get("weight_map")
-    names = set(places.values()) if isinstance(places, dict) else set()
+    names = list(places.values()) if isinstance(places, dict) else []
     if not names or not all(isinstance(n, str) and Path(n).name == n and n.endswith(".safetensors") for n in names):
         raise BadRequest(f"{path / _INDEX_FILE} does not name safetensors files beside it; get a whole copy of it")
     header: dict[str, dict[str, Any]] = {}
-    for name in sorted(names):
+    for name in sorted(set(names)):
         if not exists(path / name):
             raise BadRequest(f"{path} lacks {name}; get a whole copy of it")
         header |= read_header(path / name)
