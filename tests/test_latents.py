@@ -192,9 +192,10 @@ def spoil(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"count": 8}, {"shape": [4, 2]}, {"shape": [4, 0, 2]}, {"shape": [10**9, 1, 1]}, {"shape": 3}, {"dtype": "int8"},
-        {"flips": 1}, {"class_names": []}, {"class_names": [1, 2, 3]}, {"class_names": "gone"}, {"scaling_factor": None},
-        {"scaling_factor": float("nan")}, {"shards": [{"file": "../../etc/passwd", "count": 7, "size": 1, "sha256": ""}]},
+        {"count": 8}, {"shape": [4, 2]}, {"shape": [4, 0, 2]}, {"shape": [10**9, 1, 1]}, {"shape": 3},
+        {"dtype": "int8"}, {"flips": 1}, {"class_names": []}, {"class_names": [1, 2, 3]}, {"class_names": "gone"},
+        {"scaling_factor": None}, {"scaling_factor": float("nan")}, {"scaling_factor": True},
+        {"shards": [{"file": "../../etc/passwd", "count": 7, "size": 1, "sha256": ""}]},
         {"shards": [{"file": "shard-00000.safetensors", "count": -7, "size": 1, "sha256": ""}]}, {"shards": [3]},
         {"format": "gone"}, {"more": 1}, {"format": "tinylab-latents-9"}, {"vae": 3},
     ],
@@ -230,7 +231,7 @@ def damage(folder: Path, how: str) -> None:
         path.write_bytes((2**60).to_bytes(8, "little") + data[8:])
     elif how == "wrong class":
         zeros = torch.zeros(3, *SHAPE).half()
-        save_file({"latents": zeros, "flipped": zeros, "labels": torch.tensor([0, 1, 3])}, path)
+        save_file({"latents": zeros, "flipped": zeros.clone(), "labels": torch.tensor([0, 1, 3])}, path)
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "other shape", "huge header", "wrong class"])
@@ -253,7 +254,7 @@ def test_values_that_are_not_numbers_are_found_when_read(tmp_path: Path) -> None
     folder = make_shards(tmp_path / "latents", (2, 2))
     x = torch.zeros(2, *SHAPE).half()
     x[1, 0, 0, 0] = torch.nan
-    save_file({"latents": x, "flipped": x, "labels": torch.zeros(2, dtype=torch.int64)}, folder / shard_name(1))
+    save_file({"latents": x, "flipped": x.clone(), "labels": torch.zeros(2, dtype=torch.int64)}, folder / shard_name(1))
     data = open_latents(str(folder))
     data.take(torch.tensor([0, 1, 2]))
     assert "shard-00001" in refusal(lambda: data.take(torch.tensor([3])))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab import atomic
 from tinylab.errors import BadRequest, Failure
 from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.hub_errors import hub_errors
 from tinylab.models.hub_names import PATTERNS, HubReference, check_repo, parse_hub_reference
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fetch_pinned(
     endpoint: str | None = None,
     cache: Path | None = None,
 ) -> Fetched:
-    """Download a model into huggingface_hub's cache, unless it is there; a whole commit then needs no network.
+    """Download a model into huggingface_hub's cache, unless it is there; a commit then needs no network.
 
     Only JSON and safetensors are downloaded, never pickles, never code.
 
@@ -67,15 +67,21 @@ def fetch_pinned(
         Failure: the disk is full.
     """
     wanted = parse_hub_reference(reference)
-    options = {"cache_dir": cache, "token": token, "endpoint": endpoint, "allow_patterns": list(PATTERNS)}
+    options: dict[str, Any] = {
+        "cache_dir": cache,
+        "token": token,
+        "endpoint": endpoint,
+        "allow_patterns": list(PATTERNS),
+    }
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    known = _cached_commit(wanted, cache)
     with contextlib.suppress(LocalEntryNotFoundError):
-        if len(wanted.revision) == 40 and wanted.is_commit:
-            folder = snapshot_download(wanted.repo, revision=wanted.revision, local_files_only=True, **options)
-            return Fetched(Path(folder), wanted)
-    with _hub_errors(wanted.repo, wanted.revision), atomic.disk_errors("free some space in the cache of the Hub"):
+        if known:
+            folder = snapshot_download(wanted.repo, revision=known, local_files_only=True, **options)
+            return Fetched(Path(folder), HubReference(wanted.repo, known))
+    with hub_errors(wanted.repo, wanted.revision), atomic.disk_errors("free some space in the cache of the Hub"):
         commit, sizes = _look_up(HfApi(endpoint=endpoint, token=token), wanted)
         pinned = HubReference(wanted.repo, commit)
         _check_files(wanted, sizes, limit, cache)
@@ -85,15 +91,23 @@ def fetch_pinned(
     return Fetched(Path(folder), pinned)
 
 
+def _cached_commit(wanted: HubReference, cache: Path | None) -> str | None:
+    """The whole commit of a reference that is pinned to one, if the cache knows it."""
+    if not wanted.is_commit:
+        return None
+    snapshots = _cache_folder(cache) / f"models--{wanted.repo.replace('/', '--')}" / "snapshots"
+    found = [folder.name for folder in snapshots.glob(f"{wanted.revision}*")]
+    return found[0] if len(found) == 1 else None
+
+
 def _look_up(api: HfApi, wanted: HubReference) -> tuple[str, dict[str, int | None]]:
     """The commit of a reference, and the size of every file in it."""
     info = api.model_info(wanted.repo, revision=wanted.revision, files_metadata=True)
     commit = info.sha or ""
-    if not wanted.is_commit and wanted.revision != _MOVING:
+    fixed = wanted.is_commit and commit.startswith(wanted.revision)
+    if not fixed and wanted.revision != _MOVING:
         if wanted.revision not in {tag.name for tag in api.list_repo_refs(wanted.repo).tags}:
             raise BadRequest(f"{wanted} is a branch, which moves; pin it as {HubReference(wanted.repo, commit)}")
-    elif wanted.is_commit and not commit.startswith(wanted.revision):
-        raise BadRequest(f"{wanted} looks like a commit but is another name for {commit}; give that")
     return commit, {file.rfilename: file.size for file in info.siblings or ()}
 
 
@@ -110,18 +124,20 @@ def _check_files(wanted: HubReference, sizes: dict[str, int | None], limit: int,
     if None in chosen.values():
         raise BadRequest(f"{wanted}: the Hub does not tell how large its files are; try again later")
     if total > limit:
-        raise BadRequest(
-            f"{wanted} has {_gigabytes(total)} of weights, more than {_gigabytes(limit)}; take a smaller one"
-        )
+        raise BadRequest(f"{wanted} has {_gigabytes(total)}, more than {_gigabytes(limit)}; take a smaller model")
     free = _free_space(cache)
     if total > free:
-        raise Failure(f"{wanted} has {_gigabytes(total)} of weights, the disk {_gigabytes(free)} free; free some space")
+        raise Failure(f"{wanted} has {_gigabytes(total)}, the disk {_gigabytes(free)} left; free some space")
+
+
+def _cache_folder(cache: Path | None) -> Path:
+    from huggingface_hub import constants
+
+    return Path(cache or constants.HF_HUB_CACHE).absolute()
 
 
 def _free_space(cache: Path | None) -> int:
-    from huggingface_hub import constants
-
-    place = Path(cache or constants.HF_HUB_CACHE).absolute()
+    place = _cache_folder(cache)
     return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free
 
 
@@ -192,65 +208,10 @@ def push(
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(endpoint=endpoint, token=token)
-    with _hub_errors(repo, revision or _MOVING, sending=True):
+    with hub_errors(repo, revision or _MOVING, sending=True):
         api.create_repo(repo, private=private or None, exist_ok=True)
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)
         operations = [CommitOperationAdd(name, str(file)) for name, file in upload.files.items()]
         done = api.create_commit(repo, operations, commit_message="Upload from Tinylab", revision=revision)
     return HubReference(repo, done.oid)
-
-
-@contextlib.contextmanager
-def _hub_errors(repo: str, revision: str, *, sending: bool = False) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one line that names the mend."""
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise BadRequest(
-            f"{repo} asks for consent: accept its terms on its page, then log in with `hf auth login`"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise BadRequest(
-            f"the Hub has no model {repo}, or does not show it to you; check the name, or log in with `hf auth login`"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise BadRequest(f"{repo} has no revision {revision!r}; its page lists commits and tags") from None
-    except errors.HfHubHTTPError as error:
-        raise _refused(error, repo, sending) from None
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, errors.HTTPError, ConnectionError) as error:
-        raise _unreachable(error, repo, sending) from None
-    except errors.LocalTokenNotFoundError:
-        raise BadRequest("pushing needs a token; log in with `hf auth login`, or set HF_TOKEN") from None
-    except errors.HFValidationError as error:
-        raise BadRequest(f"{repo}: {_first_line(error)}") from None
-    except (BadRequest, Failure):
-        raise
-    except ValueError as error:  # metadata of a card that the Hub refuses, answers that are no answers
-        raise BadRequest(f"the Hub does not take it: {_first_line(error)}") from None
-
-
-def _refused(error: Any, repo: str, sending: bool) -> BadRequest | Failure:
-    status = error.response.status_code if error.response is not None else "nothing"
-    if status in (401, 403):
-        mend = "use a token with the right to write there" if sending else "log in with `hf auth login`"
-        return BadRequest(f"the Hub denies access to {repo}; {mend}")
-    return Failure(f"the Hub answered {status} for {repo}; try again later")
-
-
-def _unreachable(error: Exception, repo: str, sending: bool) -> BadRequest | Failure:
-    from huggingface_hub import constants
-
-    why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else type(error).__name__
-    if sending:
-        return Failure(f"cannot reach the Hub ({why}); nothing was pushed to {repo}, try again when there is a network")
-    return BadRequest(
-        f"{repo} is not in the cache and the Hub cannot be reached ({why}); connect, or give a model that is here"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines: Sequence[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[:300] or type(error).__name__

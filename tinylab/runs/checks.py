@@ -59,8 +59,9 @@ def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
     """The number of blocks that stay: `keep`, or half of all for 0. BadRequest if that many cannot."""
     total = sum(depth.values())
     number = keep or total // 2
-    if not 1 <= number < total:
-        raise BadRequest(f"--keep {keep}: the model has {total} blocks, keep 1 to {total - 1} of them")
+    least = len(depth)  # no stack can be empty
+    if not least <= number < total:
+        raise BadRequest(f"--keep {keep}: the model has {total} blocks, keep {least} to {total - 1} of them")
     return number
 
 

@@ -38,7 +38,12 @@ class Choice:
 
 
 def keep_highest(scores: Mapping[str, list[float]], keep: int) -> Choice:
-    """Keep the `keep` blocks with the highest scores over all stacks; of equal ones the earlier."""
-    ranked = sorted(((-s, stack, i) for stack, values in scores.items() for i, s in enumerate(values)))[:keep]
-    kept = {stack: tuple(sorted(i for _, name, i in ranked if name == stack)) for stack in scores}
+    """Keep the `keep` blocks with the highest scores over all stacks, of equal ones the earlier.
+
+    The best block of every stack is among them, since no stack can be empty.
+    """
+    ranked = sorted((-s, stack, i) for stack, values in scores.items() for i, s in enumerate(values))
+    best = [next(entry for entry in ranked if entry[1] == stack) for stack in scores]
+    chosen = [*best, *(entry for entry in ranked if entry not in best)][:keep]
+    kept = {stack: tuple(sorted(i for _, name, i in chosen if name == stack)) for stack in scores}
     return Choice(kept, scores)

@@ -10,7 +10,11 @@ __all__ = ["choose"]
 
 
 def choose(request: Request) -> Choice:
-    """A uniform choice over all blocks, the same for the same seed."""
+    """A uniform choice among all that leave no stack empty, the same for the same seed."""
     everything = [(stack, i) for stack, count in request.depth.items() for i in range(count)]
-    chosen = random.Random(request.seed).sample(everything, request.keep)
-    return Choice({stack: tuple(sorted(i for s, i in chosen if s == stack)) for stack in request.depth})
+    generator = random.Random(request.seed)
+    while True:
+        chosen = generator.sample(everything, request.keep)
+        kept = {stack: tuple(sorted(i for s, i in chosen if s == stack)) for stack in request.depth}
+        if all(kept.values()):
+            return Choice(kept)
