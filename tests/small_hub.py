@@ -95,16 +95,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.server.requests.append(f"{self.command} {path}")
+        path = urlsplit(self.path).path
+        self.server.requests.append(f"{self.command} {unquote(path)}")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             if self.server.down:
                 raise _Refused(503, "")
-            self._route(path.strip("/").split("/"), body)
+            self._route([unquote(part) for part in path.strip("/").split("/")], body)
         except _Refused as refused:
             status, code = refused.args
-            self._send(b"{}", status=status, headers={"X-Error-Code": code} if code else {})
+            self._json({"url": f"{self.server.address}/any/thing"}, status, {"X-Error-Code": code} if code else {})
 
     do_GET = do_HEAD = do_POST = do_PUT = _answer
 
@@ -200,8 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(404, "EntryNotFound")
         self._send(files[file], headers={"X-Repo-Commit": commit, "ETag": f'"{_oid(files[file])}"'})
 
-    def _json(self, document: Any) -> None:
-        self._send(json.dumps(document).encode(), headers={"Content-Type": "application/json"})
+    def _json(self, document: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        kind = {"Content-Type": "application/json"}
+        self._send(json.dumps(document).encode(), status=status, headers=kind | (headers or {}))
 
     def _send(self, data: bytes, *, status: int = 200, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tinylab.config import (
     CompareConfig,
+    EncodeConfig,
     FinetuneConfig,
     JobConfig,
     PruneConfig,
@@ -31,6 +32,7 @@ CHANGED = [
     FinetuneConfig.create(run="20260101-search", snapshot_every=0),
     SampleConfig.create(against=("a", "b"), classes=(3, 7), sampler="ddim", guidance=0),
     CompareConfig.create(methods=(), plans=("p.json",), steps=0),
+    EncodeConfig.create(data="pictures", flips=False, dtype="float32", skip_broken=True),
 ]
 
 
@@ -43,7 +45,7 @@ def refusal(cls: type[JobConfig], **values: Any) -> str:
 
 
 def test_there_is_one_config_for_every_kind_of_job() -> None:
-    assert KINDS == ["compare", "finetune", "prune", "sample", "search", "train"]
+    assert KINDS == ["compare", "encode", "finetune", "prune", "sample", "search", "train"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

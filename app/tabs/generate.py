@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,7 +57,11 @@ def build(lab: Lab) -> None:
                 elem_id="sample-guidance",
             )
             classes = gr.Textbox(
-                "", label="Classes", placeholder="all, or 3, 5, 8", elem_id="sample-classes", max_lines=1
+                "",
+                label="Classes",
+                placeholder="all, or names or numbers: three, 5",
+                elem_id="sample-classes",
+                max_lines=1,
             )
             with gr.Row():
                 count = gr.Number(_DEFAULT["n"], precision=0, label="Images", elem_id="sample-count", min_width=80)
@@ -81,4 +86,11 @@ def offer_samplers(model: str) -> Any:
 
 def make_config(against: Sequence[str] | None, classes: str | None, **values: Any) -> SampleConfig:
     """The form's values as a config."""
-    return SampleConfig.create(against=tuple(against or ()), classes=parse_numbers(classes), **values)
+    return SampleConfig.create(against=tuple(against or ()), classes=_parse_classes(classes), **values)
+
+
+def _parse_classes(text: str | None) -> tuple[str, ...] | None:
+    """Numbers or names between commas; numbers may stand between spaces, too. None for an empty text."""
+    if re.fullmatch(r"[\d\s,]*", text or ""):
+        return parse_numbers(text)
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip()) or None

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinylab.data.classes import DIGIT_NAMES, numbered_names
+from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 from tinylab.models.families import FAMILIES, Family, family_of
 from tinylab.paths import assets_folder, exists, runs_folder
+from tinylab.tensor_file import read_header
 
-__all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model", "read_header"]
+__all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model"]
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
-_HEADER_LIMIT = 32 * 2**20  # bytes; a DiT-XL/2 header takes 60 KB
-_DTYPE_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ModelInfo:
         parameters: number of weights, the fixed positions included.
         depth: blocks per stack.
         kept: indices of the original blocks per stack, None if it was never cut.
+        notes: what is computed otherwise than by the library that saved it, one line each.
     """
 
     name: str
@@ -42,6 +44,19 @@ class ModelInfo:
     depth: dict[str, int]
     kept: dict[str, list[int]] | None
     full_depth: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def draws_digits(self) -> bool:
+        """True for a model of the built-in 8x8 digits."""
+        return self.sample_shape == (1, 8, 8) and self.num_classes == len(DIGIT_NAMES)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What its classes are called: digits, ImageNet's for a thousand classes, else their numbers."""
+        if self.draws_digits:
+            return DIGIT_NAMES
+        return IMAGENET_NAMES if self.num_classes == len(IMAGENET_NAMES) else numbered_names(self.num_classes)
 
 
 def built_in_models() -> tuple[str, ...]:
@@ -52,22 +67,32 @@ def built_in_models() -> tuple[str, ...]:
 
 
 def locate_model(reference: str) -> Path:
-    """The folder of a model given as built-in name, model folder, run folder or run id."""
+    """The folder of a model given as built-in name, model folder, run folder, run id or `hub:ORG/NAME@REVISION`."""
+    from tinylab.models.diffusers_folder import is_diffusers  # they build on this module
+    from tinylab.models.hub_names import is_hub_reference
+
     if reference in built_in_models():
         return assets_folder() / reference
-    candidates = [_expand(reference)]
+    if is_hub_reference(reference):
+        from tinylab.models.hub import fetch
+
+        candidates = [fetch(reference)]
+    else:
+        candidates = [_expand(reference)]
     if reference and Path(reference).name == reference:
         candidates.append(runs_folder() / reference)
     for candidate in candidates:
         for folder in (candidate / "model", candidate):
-            if exists(folder / WEIGHTS_FILE) and exists(folder / "config.json"):
+            if is_diffusers(folder) or exists(folder / WEIGHTS_FILE) and exists(folder / "config.json"):
                 return folder
     if any(exists(c / "status.json") for c in candidates):
         raise BadRequest(f"run {reference!r} has saved no model; prune or fine-tune its plan first")
     if reference and any(exists(c) for c in candidates):
         raise BadRequest(f"{reference} holds no model: config.json and {WEIGHTS_FILE} are needed")
     built_in = ", ".join(built_in_models()) or "none"
-    raise BadRequest(f"unknown model {reference!r}; give a built-in one ({built_in}), a model folder, or a run")
+    raise BadRequest(
+        f"unknown model {reference!r}; give a built-in one ({built_in}), a folder, a run or hub:ORG/NAME@REVISION"
+    )
 
 
 def _expand(reference: str) -> Path:
@@ -79,7 +104,12 @@ def _expand(reference: str) -> Path:
 
 def describe_model(reference: str) -> ModelInfo:
     """Read config and tensor header of a model; BadRequest if they are damaged or foreign."""
+    from tinylab.models.diffusers_folder import describe_diffusers, is_diffusers  # they build on this module
+
     folder = locate_model(reference)
+    if is_diffusers(folder):
+        found = describe_diffusers(folder)
+        return _info(reference, folder, found["config"], found["parameters"], found["notes"])
     config = _read_config(folder / "config.json")
     header = read_header(folder / WEIGHTS_FILE)
     family = family_of(config, folder)
@@ -87,6 +117,14 @@ def describe_model(reference: str) -> ModelInfo:
     depth = family.depth(config)
     _check_depth(folder, depth, header)
     _check_history(folder / "config.json", config, depth)
+    return _info(reference, folder, config, sum(math.prod(entry["shape"]) for entry in header.values()))
+
+
+def _info(
+    reference: str, folder: Path, config: dict[str, Any], parameters: int, notes: Sequence[str] = ()
+) -> ModelInfo:
+    family = family_of(config, folder)
+    depth = family.depth(config)
     return ModelInfo(
         name=reference,
         path=folder,
@@ -94,31 +132,12 @@ def describe_model(reference: str) -> ModelInfo:
         config=config,
         sample_shape=family.sample_shape(config),
         num_classes=family.num_classes(config),
-        parameters=sum(math.prod(entry["shape"]) for entry in header.values()),
+        parameters=parameters,
         depth=depth,
         kept=config.get("kept"),
         full_depth=config.get("full_depth") or depth,
+        notes=tuple(notes),
     )
-
-
-def read_header(path: Path) -> dict[str, dict[str, Any]]:
-    """Names, dtypes and shapes in a safetensors file, after checking that the file can hold what it declares."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(_HEADER_LIMIT, size - 8):
-                raise ValueError
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        for entry in header.values():
-            begin, end = entry["data_offsets"]
-            expected = math.prod(entry["shape"]) * _DTYPE_BYTES[entry["dtype"]]
-            if not 0 <= begin <= end <= size - 8 - length or end - begin != expected:
-                raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
-        raise BadRequest(f"{path} is truncated or not a safetensors file; get a whole copy of it") from None
-    return header
 
 
 def _check_depth(folder: Path, depth: dict[str, int], header: dict[str, dict[str, Any]]) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tinylab.errors import BadRequest
-from tinylab.models.catalog import WEIGHTS_FILE, read_header
+from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.models.diffusers_names import CLASS_NAMES, our_config, their_shapes
 from tinylab.models.published_shapes import expected_shapes
 from tinylab.paths import exists
+from tinylab.tensor_file import read_header
 
 __all__ = ["HISTORY_FILE", "INDEX_FILE", "PIPELINE_FILE", "describe_diffusers", "is_diffusers", "tensor_files"]
 

@@ -113,7 +113,8 @@ def family_of(config: Mapping[str, Any], source: object) -> Family:
         if family.class_name == name:
             return family
     known = ", ".join(family.class_name for family in FAMILIES.values())
-    raise BadRequest(f"{source} holds a {name!r}; Tinylab reads models of the classes {known}")
+    more = "; `tinylab.models.adapters` takes other diffusers transformers" if str(name).endswith("Model") else ""
+    raise BadRequest(f"{source} holds a {name!r}; Tinylab reads models of the classes {known}{more}")
 
 
 def in_order(stacks: Iterable[str]) -> list[str]:

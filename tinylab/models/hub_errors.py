@@ -42,7 +42,7 @@ def hub_errors(repo: str, revision: str, *, sending: bool = False) -> Iterator[N
         if error.errno is not None:  # the machine's own: a missing folder, say
             raise
         raise Failure(f"the transfer of {repo} broke off: {_first_line(error)}; try again") from None
-    except ValueError as error:  # metadata of a card that the Hub refuses, answers that are no answers
+    except (ValueError, KeyError) as error:  # metadata of a card that the Hub refuses, answers that are no answers
         raise BadRequest(f"the Hub does not take it: {_first_line(error)}") from None
 
 

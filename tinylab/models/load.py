@@ -11,21 +11,24 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from tinylab import atomic
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import WEIGHTS_FILE, describe_model, read_header
+from tinylab.models.catalog import WEIGHTS_FILE, describe_model
+from tinylab.models.diffusers_folder import is_diffusers
+from tinylab.models.diffusers_layout import from_diffusers
 from tinylab.models.families import Family
 from tinylab.models.reader import DigitReader
 from tinylab.paths import assets_folder
+from tinylab.tensor_file import read_header
 
 __all__ = ["load_model", "load_reader", "model_class", "pick_device", "save_model", "sketch"]
 
 
 def load_model(reference: str, device: str = "cpu") -> Denoiser:
-    """A model in eval mode on `device` (see `pick_device`), from a built-in name, model folder, run folder or run id.
+    """A model in eval mode on `device` (see `pick_device`), from whatever `locate_model` understands.
 
     Raises:
         BadRequest: nothing there, damaged, foreign, or not the shapes that its config promises.
@@ -36,7 +39,12 @@ def load_model(reference: str, device: str = "cpu") -> Denoiser:
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         name = info.family.class_name
         raise BadRequest(f"{info.path / 'config.json'} does not describe a {name}: {error}") from None
-    load_weights(model, info.path / WEIGHTS_FILE)
+    if is_diffusers(info.path):
+        _, state = from_diffusers(info.path)
+        _check_finite(state, info.path)
+        model.load_state_dict(state, strict=True, assign=True)
+    else:
+        load_weights(model, info.path / WEIGHTS_FILE)
     return model.eval().to(pick_device(device))
 
 
@@ -74,10 +82,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
         tensors = load_file(path)
     except SafetensorError as error:
         raise BadRequest(f"{path} is damaged ({error}); get a whole copy of it") from None
+    _check_finite(tensors, path)
+    model.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise BadRequest(f"{path} holds values that are not numbers in {name}; the training that made it diverged")
-    model.load_state_dict(tensors, strict=True, assign=True)
 
 
 def save_model(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
+from tinylab.errors import BadRequest
+from tinylab.models.catalog import built_in_models
+from tinylab.models.hub_names import is_hub_reference, parse_hub_reference
 from tinylab.presets import TrainPreset
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
@@ -47,21 +52,52 @@ def _show(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def shallow_card(plan: DepthPlan, recovered: FinetuneConfig | CompareConfig | None) -> str:
-    """Markdown for a model that was cut, and maybe fine-tuned."""
+def shallow_card(
+    plan: DepthPlan, recovered: FinetuneConfig | CompareConfig | None, scores: Mapping[str, float] | None = None
+) -> str:
+    """Markdown for a model that was cut, and maybe fine-tuned; `scores` are losses by name."""
+    teacher = _shown_model(plan.model)
     kept = "; ".join(f"{', '.join(map(str, kept))} of {plan.depth[s]} {s}" for s, kept in plan.kept.items())
-    training = "It has not been fine-tuned since the cut."
+    training = "none since the cut"
     if recovered:
         training = (
-            f"Fine-tuned for {recovered.steps} steps at batch {recovered.batch_size}, learning rate {recovered.lr}, "
-            f"seed {recovered.seed}; these are the averaged weights."
+            f"fine-tuned for {recovered.steps} steps at batch {recovered.batch_size}, learning rate {recovered.lr}, "
+            f"seed {recovered.seed}; these are the averaged weights"
         )
+    rows = "".join(f"| {name.replace('_', ' ')} | {_show(value)} |\n" for name, value in (scores or {}).items())
+    table = f"\nDenoising loss on data that no training saw:\n\n| model | loss |\n|---|---|\n{rows}" if rows else ""
     return f"""---
-license: apache-2.0
-library_name: tinylab
+{_metadata(plan.model)}library_name: tinylab
 tags: [tinylab, depth-pruning]
 ---
-# {plan.model}, cut to {plan.total} blocks
+# {teacher}, cut to {plan.total} blocks
 
-Kept blocks: {kept}. Chosen by: {plan.method}. {training}
-"""
+- Teacher: {teacher}
+- Kept blocks: {kept}
+- Chosen by: {_one_line(plan.method)}{_search(plan.details)}
+- Training: {training}
+{table}"""
+
+
+def _shown_model(reference: str) -> str:
+    """A model's name for strangers: of a path on this machine only the last part."""
+    name = reference if is_hub_reference(reference) else Path(reference).name
+    return _one_line(name) or "a model"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+def _metadata(teacher: str) -> str:
+    """What the Hub reads of a teacher's: its name if it is there, its licence if it is known."""
+    if is_hub_reference(teacher):
+        with contextlib.suppress(BadRequest):
+            return f"base_model: {parse_hub_reference(teacher).repo}\n"
+    return "license: apache-2.0\n" if teacher in built_in_models() else ""
+
+
+def _search(details: Mapping[str, Any]) -> str:
+    """How a learned choice was searched, as far as the plan tells."""
+    told = [_one_line(f"{key} {details[key]}") for key in ("pattern", "weights", "steps", "seed") if key in details]
+    return f" ({', '.join(told)})" if told else ""

@@ -16,18 +16,30 @@ from tinylab.config import (
     SearchConfig,
     TrainConfig,
 )
+from tinylab.data.catalog import DIGITS, describe_data
+from tinylab.data.classes import parse_classes
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.models.autoencoder_catalog import describe_autoencoder
-from tinylab.models.catalog import built_in_models, describe_model, locate_model
+from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, locate_model
+from tinylab.models.hub_names import is_hub_reference
 from tinylab.paths import exists, runs_folder
 from tinylab.presets import search_config, train_config
-from tinylab.pruning.criteria import CRITERIA
+from tinylab.pruning.criteria import CRITERIA, LOOKS_AT_DATA
 from tinylab.pruning.plan import DepthPlan, NMPattern
 from tinylab.runs.store import find_plan
 from tinylab.sampling import sampler_for
 
-__all__ = ["anchored", "blocks_compared", "blocks_to_keep", "check", "recovery_source"]
+__all__ = [
+    "anchored",
+    "blocks_compared",
+    "blocks_to_keep",
+    "check",
+    "classes_of",
+    "data_for",
+    "data_if_any",
+    "recovery_source",
+]
 
 C = TypeVar("C", bound=JobConfig)
 
@@ -50,9 +62,31 @@ def anchored(config: C) -> C:
 
 
 def _absolute(reference: str) -> str:
-    """A built-in name or the id of a run as it is; the path of something that exists as an absolute one."""
-    known = reference in ("", "digits", *built_in_models()) or exists(runs_folder() / reference)
+    """A built-in name or the id of a run as it is, a path as an absolute one, the Hub's `main` as its commit."""
+    if is_hub_reference(reference):
+        from tinylab.models.hub import fetch_pinned
+
+        return str(fetch_pinned(reference).pinned)
+    known = reference in ("", "auto", DIGITS, *built_in_models()) or exists(runs_folder() / reference)
     return reference if known or not exists(Path(reference)) else str(Path(reference).absolute())
+
+
+def data_if_any(reference: str, model: str) -> str | None:
+    """The data that a job on `model` looks at: `reference`, or for `auto` the digits if the model draws them."""
+    info = describe_model(model)
+    if reference == "auto":
+        return DIGITS if info.draws_digits else None
+    describe_data(reference).check_fits(info.sample_shape, info.num_classes, model)
+    return reference
+
+
+def data_for(reference: str, model: str) -> str:
+    """The same for a job that cannot do without; BadRequest where nothing is named that the model can learn from."""
+    found = data_if_any(reference, model)
+    if found is None:
+        shape = " x ".join(map(str, describe_model(model).sample_shape))
+        raise BadRequest(f"{model} takes samples of {shape}: name some with --data (`tinylab encode` makes latents)")
+    return found
 
 
 def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
@@ -88,6 +122,7 @@ def _train(config: TrainConfig) -> None:
 
 def _search(config: SearchConfig) -> None:
     search_config(config.preset)
+    data_for(config.data, config.model)
     NMPattern.fitting(config.pattern, describe_model(config.model).depth)
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
@@ -95,6 +130,7 @@ def _search(config: SearchConfig) -> None:
 
 def _prune(config: PruneConfig) -> None:
     depth = describe_model(config.model).depth
+    data_if_any(config.data, config.model)
     CRITERIA.entry(config.method)
     given = [config.plan is not None, config.indices is not None]
     if all(given):
@@ -111,6 +147,8 @@ def _prune(config: PruneConfig) -> None:
         raise BadRequest(f"method 'indices' needs --indices, such as 0,2,{sum(depth.values()) - 1}")
     else:
         _check_method(config.method, blocks_to_keep(config.keep, depth), depth)
+        if config.method in LOOKS_AT_DATA:
+            data_for(config.data, config.model)
 
 
 def _check_made_for(plan: DepthPlan, model: str) -> None:
@@ -127,7 +165,8 @@ def _check_method(method: str, keep: int, depth: dict[str, int]) -> None:
 
 
 def _finetune(config: FinetuneConfig) -> None:
-    recovery_source(config)
+    model, _ = recovery_source(config)
+    data_for(config.data, model)
 
 
 def _sample(config: SampleConfig) -> None:
@@ -143,20 +182,22 @@ def _sample(config: SampleConfig) -> None:
                     f"{name} draws other images than {config.model}: {what.replace('_', ' ')} "
                     f"{getattr(other, what)}, not {getattr(first, what)}"
                 )
-    _check_classes(config.classes, first.num_classes)
+    if config.classes is not None:
+        classes_of(config, first)
+    if config.vae is not None:
+        describe_autoencoder(config.vae).check_fits(first.sample_shape, config.model)
 
 
-def _check_classes(classes: Sequence[int] | None, count: int) -> None:
-    """BadRequest for a class that the model does not have."""
-    if classes is not None and not classes:
-        raise BadRequest(f"no class given; name some of 0 to {count - 1}")
-    for c in classes or ():
-        if not 0 <= c < count:
-            raise BadRequest(f"class {c} does not exist: the model has classes 0 to {count - 1}")
+def classes_of(config: SampleConfig, model: ModelInfo) -> tuple[int, ...]:
+    """The classes to draw, by number; all of them if none is named."""
+    if config.classes is None:
+        return tuple(range(model.num_classes))
+    return parse_classes(",".join(map(str, config.classes)), model.class_names, model.num_classes)
 
 
 def _compare(config: CompareConfig) -> None:
     depth = describe_model(config.model).depth
+    data_for(config.data, config.model)
     plans = [find_plan(reference) for reference in config.plans]
     for plan in plans:
         _check_made_for(plan, config.model)

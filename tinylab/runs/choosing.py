@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinylab.data.digits import ImageSplit
+from tinylab.data.base import Dataset
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.pruning.criteria import CRITERIA, Request
@@ -18,7 +18,7 @@ def choose_plan(
     method: str,
     model: Denoiser,
     objective: Objective,
-    data: ImageSplit,
+    data: Dataset | None,
     *,
     name: str,
     keep: int,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tinylab.models.base import Denoiser
 from tinylab.models.load import save_model
 from tinylab.pruning.plan import DepthPlan
@@ -12,9 +14,12 @@ from tinylab.runs.context import JobContext
 __all__ = ["save_plan_and_model"]
 
 
-def save_plan_and_model(context: JobContext, model: Denoiser, plan: DepthPlan) -> Denoiser:
-    """Cut `model` by `plan`, save both in the run, and return the shallow model."""
+def save_plan_and_model(
+    context: JobContext, model: Denoiser, plan: DepthPlan, measure: Callable[[Denoiser], float] | None
+) -> tuple[Denoiser, dict[str, float]]:
+    """Cut `model` by `plan` and save both in the run; the shallow model, and what `measure` finds, if given."""
     shallow = apply_plan(model, plan)
-    save_model(shallow, context.run.model_path, card=shallow_card(plan, recovered=None))
+    losses = {"loss_full": measure(model), "loss_pruned": measure(shallow)} if measure else {}
+    save_model(shallow, context.run.model_path, card=shallow_card(plan, recovered=None, scores=losses))
     plan.save(context.run.plan_path)
-    return shallow
+    return shallow, losses

@@ -12,7 +12,11 @@ __all__ = ["grid_png", "to_uint8"]
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Images (N, C, H, W) in [-1, 1] to (N, H, W, C) bytes; values outside are clipped."""
+    """Images (N, C, H, W) in [-1, 1] to (N, H, W, C) bytes, C 1 or 3; values outside are clipped.
+
+    Of latents, which are no pictures before an autoencoder has decoded them, the first channels are shown.
+    """
+    images = images[:, : 3 if images.shape[1] >= 3 else 1]
     scaled = images.detach().cpu().float().clamp(-1, 1).add(1).mul(127.5).round()
     return scaled.byte().permute(0, 2, 3, 1).numpy()
 

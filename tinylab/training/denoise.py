@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
-from tinylab.data.digits import ImageSplit
-from tinylab.data.order import batch_indices
+from tinylab.data.base import Dataset
+from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.training.ema import Ema
@@ -36,7 +36,7 @@ class DenoiseTask:
         self,
         model: Denoiser,
         objective: Objective,
-        data: ImageSplit,
+        data: Dataset,
         config: TrainConfig | FinetuneConfig | CompareConfig,
         *,
         floor: float,
@@ -57,7 +57,7 @@ class DenoiseTask:
         self._rate = config.lr * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
         set_rate(self.optimizer, self._rate)
         chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
-        x, y = self.data.images[chosen], self.data.labels[chosen]
+        x, y = self.data.take(chosen, step_generator(config.seed, step, stream=5))
         y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
         draw = self.objective.draw(len(x), tuple(x.shape[1:]), generator).to(self.device)
         losses = self.objective.losses(self.model, x.to(self.device), y.to(self.device), draw)

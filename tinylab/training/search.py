@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
-from tinylab.data.digits import ImageSplit
-from tinylab.data.order import batch_indices
+from tinylab.data.base import Dataset
+from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
@@ -30,7 +30,7 @@ class SearchTask:
     Works on a copy: the weights that moved along are thrown away after the search, as published.
     """
 
-    def __init__(self, model: Denoiser, objective: Objective, data: ImageSplit, config: SearchConfig) -> None:
+    def __init__(self, model: Denoiser, objective: Objective, data: Dataset, config: SearchConfig) -> None:
         torch.manual_seed(config.seed)  # initial LoRA matrices
         self.objective, self.data, self.config = objective, data, config
         self.device = next(model.parameters()).device
@@ -63,7 +63,7 @@ class SearchTask:
         """Images and classes of a step; some classes are replaced by the null class."""
         config = self.config
         chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
-        x, y = self.data.images[chosen], self.data.labels[chosen]
+        x, y = self.data.take(chosen, step_generator(config.seed, step, stream=5))
         return x, drop_labels(y, self.model.num_classes, config.label_dropout, generator)
 
     def loss(self, step: int, generator: torch.Generator) -> Tensor:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import read_header
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import model_class, sketch
+from tinylab.tensor_file import read_header
 
 __all__ = ["Golden", "build_model", "gradients", "guidance_scale", "read_golden"]
 
@@ -109,14 +109,12 @@ def gradients(
     """The gradient of a scalar for every wanted output `PREFIX<parameter>` that is not in `skip`."""
     names = [name for name in golden.part("output") if name.startswith(prefix) and name not in skip]
     parameters = dict(model.named_parameters())
-    wanted = {name: parameters.get(name.removeprefix(prefix)) for name in names}
-    for name, parameter in wanted.items():
-        if parameter is None:
+    for name in names:
+        if name.removeprefix(prefix) not in parameters:
             raise golden.unknown(name)
-    found = (
-        torch.autograd.grad(loss, list(wanted.values()), retain_graph=True, materialize_grads=True) if wanted else ()
-    )  # type: ignore[arg-type]
-    return dict(zip(wanted, found, strict=True))
+    wanted = [parameters[name.removeprefix(prefix)] for name in names]
+    found = torch.autograd.grad(loss, wanted, retain_graph=True, materialize_grads=True) if wanted else ()
+    return dict(zip(names, found, strict=True))
 
 
 def guidance_scale(golden: Golden, default: float = 4.0) -> float:

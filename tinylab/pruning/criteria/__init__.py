@@ -5,7 +5,9 @@ from collections.abc import Callable
 from tinylab.pruning.criteria.base import Choice, Request
 from tinylab.registry import Registry
 
-__all__ = ["CRITERIA", "Choice", "Request"]
+__all__ = ["CRITERIA", "LOOKS_AT_DATA", "Choice", "Request"]
+
+LOOKS_AT_DATA = frozenset({"influence"})  # methods that score with images; the others need none
 
 CRITERIA: Registry[Callable[[Request], Choice]] = Registry("method")
 _HERE = "tinylab.pruning.criteria"

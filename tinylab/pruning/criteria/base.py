@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinylab.data.digits import ImageSplit
+    from tinylab.data.base import Dataset
     from tinylab.diffusion import Objective
     from tinylab.models.base import Denoiser
 
@@ -25,7 +25,7 @@ class Request:
     indices: Sequence[int | str] | None
     samples: int
     objective: Objective
-    data: ImageSplit
+    data: Dataset | None
     progress: Callable[[int, int], None] = lambda done, total: None
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tinylab.errors import BadRequest
 from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.criteria.base import Choice, Request, keep_highest
 
@@ -20,6 +21,8 @@ def choose(request: Request) -> Choice:
 @torch.no_grad()
 def block_influence(request: Request) -> dict[str, list[float]]:
     """1 - E[cos(x_in, x_out)] per block, over tokens, samples and times."""
+    if request.data is None:
+        raise BadRequest("this method looks at data; name some with --data")
     model, device = request.model.eval(), next(request.model.parameters()).device
     stacks = model.block_stacks()
     turns = {stack: torch.zeros(len(blocks), dtype=torch.float64) for stack, blocks in stacks.items()}

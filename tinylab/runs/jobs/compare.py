@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tinylab.config import CompareConfig
-from tinylab.data.digits import ImageSplit, load_digits
+from tinylab.data.base import Dataset, load_data
 from tinylab.data.order import step_generator
 from tinylab.diffusion import Objective, objective_for
 from tinylab.errors import Stopped
@@ -21,7 +21,7 @@ from tinylab.models.load import load_model, save_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.cards import shallow_card
-from tinylab.runs.checks import blocks_compared
+from tinylab.runs.checks import blocks_compared, data_for
 from tinylab.runs.choosing import choose_plan
 from tinylab.runs.context import JobContext
 from tinylab.runs.jobs.finetune import RECOVERY_FLOOR
@@ -41,14 +41,15 @@ class _Shared:
     context: JobContext
     model: Denoiser
     objective: Objective
-    train: ImageSplit
-    held_out: ImageSplit
+    train: Dataset
+    held_out: Dataset
 
 
 def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
     """One row a method, in the run's result as soon as it is there; rows that are there are not computed again."""
     model = load_model(config.model, config.device)
-    shared = _Shared(config, context, model, objective_for(model), *load_digits())
+    data = data_for(config.data, config.model)
+    shared = _Shared(config, context, model, objective_for(model), *load_data(data))
     cells = _cells(config)
     depth = model.stack_depths()
     keep = blocks_compared(config, [find_plan(reference) for reference in config.plans], depth)
@@ -105,7 +106,10 @@ def _row(shared: _Shared, index: int, count: int, label: str, plan: DepthPlan, f
     recovered = _finetune(shared, shallow, index, count, label) if shared.config.steps else shallow
     after = held_out_loss(recovered, shared.objective, shared.held_out)
     folder = shared.context.run.path / "models" / f"{index}"
-    save_model(recovered, folder, card=shallow_card(plan, recovered=shared.config if shared.config.steps else None))
+    scores = {"loss_full": full["loss"], "loss_pruned": before.loss}
+    scores |= {"loss_finetuned": after.loss} if shared.config.steps else {}
+    tuned = shared.config if shared.config.steps else None
+    save_model(recovered, folder, card=shallow_card(plan, recovered=tuned, scores=scores))
     plan.save(folder / "plan.json")
     return {
         "method": label,
@@ -156,7 +160,7 @@ class _CellRecorder:
 def _speedup(shared: _Shared, shallow: Denoiser) -> float:
     """Full model's time for a forward pass over the shallow model's: median of the ratios of passes in turn."""
     count, device = min(64, len(shared.held_out)), next(shallow.parameters()).device
-    x, y = shared.held_out.images[:count].to(device), shared.held_out.labels[:count].to(device)
+    x, y = (part.to(device) for part in shared.held_out.take(torch.arange(count)))
     draw = shared.objective.draw(count, tuple(x.shape[1:]), step_generator(0, 0)).to(device)
 
     def forward(model: Denoiser):

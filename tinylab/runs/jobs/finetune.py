@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tinylab.config import FinetuneConfig
-from tinylab.data.digits import load_digits
+from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
 from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.denoising import held_out_loss
@@ -15,7 +15,7 @@ from tinylab.models.load import load_model, save_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.cards import shallow_card
-from tinylab.runs.checks import recovery_source
+from tinylab.runs.checks import data_for, recovery_source
 from tinylab.runs.context import JobContext
 from tinylab.sampling import SAMPLERS_OF
 from tinylab.sampling.generate import Settings, generate
@@ -40,7 +40,7 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         plan = DepthPlan.load(context.run.plan_path)
     plan.save(context.run.plan_path)
     full = load_model(name, config.device)
-    train, held_out = load_digits()
+    train, held_out = load_data(data_for(config.data, name))
     objective = objective_for(full)
     shallow = apply_plan(full, plan)
     losses = {"loss_full": full, "loss_pruned": shallow}
@@ -59,10 +59,10 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         shallow.train()
     run_loop(task, config, context.run.checkpoints, context)
     recovered = task.ema.module
-    save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config))
+    result["loss_finetuned"] = held_out_loss(recovered, objective, held_out).loss
+    save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config, scores=result))
     return {
         **result,
-        "loss_finetuned": held_out_loss(recovered, objective, held_out).loss,
         "kept": {stack: list(indices) for stack, indices in plan.kept.items()},
         "method": plan.method,
         "parameters_full": count_parameters(full),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tinylab.config import PruneConfig
-from tinylab.data.digits import load_digits
+from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
 from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.denoising import held_out_loss
 from tinylab.models.load import load_model
-from tinylab.runs.checks import blocks_to_keep
+from tinylab.runs.checks import blocks_to_keep, data_if_any
 from tinylab.runs.choosing import choose_plan
 from tinylab.runs.context import JobContext
 from tinylab.runs.outcome import save_plan_and_model
@@ -20,9 +20,10 @@ __all__ = ["run"]
 
 
 def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
-    """Save `plan.json` and the shallow model; return the kept blocks, losses and sizes."""
+    """Save `plan.json` and the shallow model; return the kept blocks, sizes and, where there is data, losses."""
     model = load_model(config.model, config.device)
-    train, held_out = load_digits()
+    data = data_if_any(config.data, config.model)
+    train, held_out = load_data(data) if data else (None, None)
     objective = objective_for(model)
     depth = model.stack_depths()
     if config.plan is not None:
@@ -40,12 +41,12 @@ def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
             indices=config.indices,
             progress=context.progress,
         )
-    shallow = save_plan_and_model(context, model, plan)
+    measure = (lambda m: held_out_loss(m, objective, held_out).loss) if held_out is not None else None
+    shallow, losses = save_plan_and_model(context, model, plan, measure)
     return {
         "method": plan.method,
         "kept": {stack: list(indices) for stack, indices in plan.kept.items()},
-        "loss_full": held_out_loss(model, objective, held_out).loss,
-        "loss_pruned": held_out_loss(shallow, objective, held_out).loss,
+        **losses,
         "parameters_full": count_parameters(model),
         "parameters": count_parameters(shallow),
     }

@@ -16,8 +16,11 @@ from tinylab.diffusion import objective_for
 from tinylab.errors import Stopped
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
 from tinylab.metrics.reading import reading_accuracy
+from tinylab.models.autoencoder import load_autoencoder
 from tinylab.models.base import Denoiser
+from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, load_reader
+from tinylab.runs.checks import classes_of
 from tinylab.runs.context import JobContext
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
@@ -34,8 +37,7 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     """
     names = (config.model, *config.against)
     models = {f"{i}": load_model(name, config.device) for i, name in enumerate(names)}
-    first = models["0"]
-    classes = torch.tensor(config.classes or range(first.num_classes))
+    classes = torch.tensor(classes_of(config, describe_model(config.model)))
     labels = classes[torch.arange(config.n) % len(classes)]
     batches = -(-config.n // config.batch_size)
     done, total = 0, batches * sum(steps_taken(model, config.steps) for model in models.values())
@@ -54,10 +56,14 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     work = {key: _drawing(key, model, labels, config, drawn, tick) for key, model in models.items()}
     seconds = interleaved_seconds(work, rounds=3, budget=6.0)
     rows = [_row(config, name, models[f"{i}"], drawn[f"{i}"], labels, seconds[f"{i}"]) for i, name in enumerate(names)]
+    autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     for i, row in enumerate(rows):
-        _store(context, i, row, drawn[f"{i}"], labels, columns=min(10, len(classes)))
+        images = autoencoder.decode(drawn[f"{i}"]).cpu() if autoencoder else drawn[f"{i}"]
+        _store(context, i, row, images, labels, columns=min(10, len(classes)))
         row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
-    return {"models": rows, "classes": classes.tolist(), "n": config.n}
+    names_of = describe_model(config.model).class_names
+    named = [names_of[c] for c in classes.tolist()]
+    return {"models": rows, "classes": classes.tolist(), "class_names": named, "n": config.n}
 
 
 def _settings(config: SampleConfig, steps: int) -> Settings:
