@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,17 +17,19 @@ from tinylab.sampling import SAMPLERS
 __all__ = ["SLOTS", "view"]
 
 SLOTS = ("status", "samples", "table")
+_NAMED = 12  # classes that are listed
 
 
 def view(run: Run) -> Payload:
     """Everything the Generate tab shows of a run."""
     config = cast(SampleConfig, run.config())
     shown = {"status": status_card(run)}
-    rows: list[dict[str, Any]] = run.result().get("models", [])
+    result = run.result()
+    rows: list[dict[str, Any]] = result.get("models", [])
     if rows:
         columns = "".join(_column(run, index, row) for index, row in enumerate(rows))
         shown["samples"] = f'<div class="tl-columns">{columns}</div>'
-        shown["table"] = _table(rows, config)
+        shown["table"] = _table(rows, config, result.get("class_names", []))
     return Payload(shown)
 
 
@@ -39,7 +42,7 @@ def _column(run: Run, index: int, row: dict[str, Any]) -> str:
     )
 
 
-def _table(rows: list[dict[str, Any]], config: SampleConfig) -> str:
+def _table(rows: list[dict[str, Any]], config: SampleConfig, classes: Sequence[str]) -> str:
     body = [
         [
             html.escape(model_label(row["model"])),
@@ -51,9 +54,10 @@ def _table(rows: list[dict[str, Any]], config: SampleConfig) -> str:
         ]
         for row in rows
     ]
+    drawn = f"Classes in turn: {html.escape(', '.join(classes[:_NAMED]))}{', …' if len(classes) > _NAMED else ''}. "
     head = ["Model", "Blocks", "Weights", "Time an image", "Speed", "Read as asked"]
     note = (
-        f'<p class="tl-note">{html.escape(_sampler(config.sampler))}{config.steps} steps, guidance '
+        f'<p class="tl-note">{drawn}{html.escape(_sampler(config.sampler))}{rows[0].get("steps", config.steps)} steps, guidance '
         f"{config.guidance:g}, seed {config.seed}, {config.n} images each from the same noise. Times are medians of "
         f"{rows[0]['timed_rounds']} rounds, models in turn. Read as asked: how many images a digit classifier "
         "takes for the class they should be.</p>"

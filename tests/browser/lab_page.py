@@ -39,12 +39,13 @@ class LabPage:
         self.page.wait_for_selector(f"#{kind}-start", state="visible")
 
     def load(self, reference: str) -> None:
-        """Type a model into the menu of the Load tab, load it, and wait until that is confirmed."""
+        """Type a model into the menu of the Load tab, load it, and wait until the whole page goes by it."""
         box = self.page.locator("#load-model input")
         box.fill(reference)
         box.press("Enter")
         self.page.click("#load-start")
         self.page.locator("#load-message").get_by_text("Loaded").wait_for()
+        self.wait("(name) => document.querySelector('#loaded-model')?.innerText === `model ${name}`", reference)
 
     def fill(self, field: str, value: str) -> None:
         """Type into a number or text box, and leave it as a person does."""
@@ -57,6 +58,9 @@ class LabPage:
         box = self.page.locator(f"#{kind}-more").get_by_label(label)
         if not box.is_visible():
             self.page.locator(f"#{kind}-more button").first.click()
+            box.wait_for(state="visible")
+            # A box takes its value from the page once more when it has just been built; a person is slower than that.
+            self.page.wait_for_timeout(500)
         box.fill(value)
         box.blur()
 

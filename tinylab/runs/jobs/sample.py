@@ -59,11 +59,16 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     for i, row in enumerate(rows):
         images = autoencoder.decode(drawn[f"{i}"]).cpu() if autoencoder else drawn[f"{i}"]
-        _store(context, i, row, images, labels, columns=min(10, len(classes)))
+        _store(context, i, row, images, labels, columns=_columns(len(classes), config.n))
         row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
     names_of = describe_model(config.model).class_names
     named = [names_of[c] for c in classes.tolist()]
     return {"models": rows, "classes": classes.tolist(), "class_names": named, "n": config.n}
+
+
+def _columns(classes: int, count: int) -> int:
+    """Pictures a row: all classes once, or several times while ten fit."""
+    return min(count, 10, classes * max(1, 10 // classes))
 
 
 def _settings(config: SampleConfig, steps: int) -> Settings:
@@ -92,6 +97,7 @@ def _row(
         "model": name,
         "depth": model.stack_depths(),
         "parameters": count_parameters(model),
+        "steps": steps_taken(model, config.steps),
         "seconds_per_image": statistics.median(seconds) / config.n,
         "timed_rounds": len(seconds),
     }
