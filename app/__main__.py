@@ -12,6 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 def main() -> None:
     """Build and serve the page until interrupted."""
     from app.ui import CSS, HEAD, THEME, build_page
+    from app.uploads import LARGEST
     from tinylab.runs.launch import warm_up
 
     warm_up()
@@ -22,7 +23,7 @@ def main() -> None:
         footer_links=[],
         run_history=False,
         ssr_mode=False,
-        max_file_size="1mb",
+        max_file_size=LARGEST,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,13 +11,14 @@ import gradio as gr
 from app.lab import Lab
 from app.messages import confirm, message_place, problem
 from app.run_ids import UNREADABLE
+from app.uploads import convert_upload
 from app.views.names import model_label
 from app.views.parts import cells, picture, table
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.pruning.plan import block_names
 
-__all__ = ["ID", "TITLE", "build", "load", "model_card", "show"]
+__all__ = ["ID", "TITLE", "build", "load", "model_card", "show", "upload"]
 
 ID, TITLE = "load", "Load"
 
@@ -44,10 +46,16 @@ def build(lab: Lab) -> None:
                 elem_id="load-model",
             )
             button = gr.Button("Load", variant="primary", elem_id="load-start")
+            uploaded = gr.UploadButton(
+                "Upload a .safetensors checkpoint", file_types=[".safetensors"], elem_id="load-upload", size="md"
+            )
             message = message_place("load-message")
         with gr.Column():
             card = gr.HTML(elem_id="load-card", apply_default_css=False)
     button.click(load, [choice], [message, lab.model], show_progress="hidden", api_visibility="private").then(
+        None, [lab.model], None, js="(model) => tinylab.remember('model', model)"
+    )
+    uploaded.upload(upload, [uploaded], [message, lab.model], show_progress="minimal", api_visibility="private").then(
         None, [lab.model], None, js="(model) => tinylab.remember('model', model)"
     )
     lab.follow_model(lambda model: gr.Dropdown(value=model or None, allow_custom_value=True), choice)
@@ -61,6 +69,18 @@ def load(reference: str | None) -> list[Any]:
     except (BadRequest, OSError) as error:
         return [problem(str(error)), gr.skip()]
     return [confirm(f"Loaded {info.name}. Go on to Search."), info.name]
+
+
+def upload(file: str | None) -> list[Any]:
+    """The message and the loaded model after somebody uploaded a checkpoint in a published layout."""
+    if not file:
+        return [gr.skip(), gr.skip()]
+    try:
+        folder, notes = convert_upload(Path(file))
+        info = describe_model(folder)
+    except (BadRequest, OSError) as error:
+        return [problem(str(error)), gr.skip()]
+    return [confirm(" ".join([f"Loaded {info.name}.", *(f"Note: {note}." for note in notes)])), info.name]
 
 
 def show(reference: str) -> str:

@@ -56,9 +56,10 @@ def _table(rows: list[dict[str, Any]], config: SampleConfig, classes: Sequence[s
     ]
     drawn = f"Classes in turn: {html.escape(', '.join(classes[:_NAMED]))}{', …' if len(classes) > _NAMED else ''}. "
     head = ["Model", "Blocks", "Weights", "Time an image", "Speed", "Read as asked"]
+    steps = f"{_sampler(config.sampler)}{rows[0].get('steps', config.steps)} steps"
     note = (
-        f'<p class="tl-note">{drawn}{html.escape(_sampler(config.sampler))}{rows[0].get("steps", config.steps)} steps, guidance '
-        f"{config.guidance:g}, seed {config.seed}, {config.n} images each from the same noise. Times are medians of "
+        f'<p class="tl-note">{drawn}{html.escape(steps)}, guidance {config.guidance:g}, '
+        f"seed {config.seed}, {config.n} images each from the same noise. Times are medians of "
         f"{rows[0]['timed_rounds']} rounds, models in turn. Read as asked: how many images a digit classifier "
         "takes for the class they should be.</p>"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from lab_page import LabPage
 from playwright.sync_api import Page
 
 from tinylab.models.catalog import describe_model
+from tinylab.models.published_export import export_published
 from tinylab.runs.record import Run
 
 
@@ -60,3 +62,24 @@ def test_built_in_model_goes_the_whole_way(model: str, kind: str, sampler: str, 
     lab.wait_for_state("sample", "finished")
     lab.wait("document.querySelectorAll('#sample-live .tl-columns img').length === 2")
     assert drawn.result()["class_names"] == ["three", "five"]
+
+
+def test_uploaded_checkpoint_is_loaded_and_a_foreign_file_refused(
+    page: Page, server: Any, build_tiny: Any, tmp_path: Path
+) -> None:
+    lab = LabPage(page, server.url)
+    lab.open()
+    published = tmp_path / "my sit.safetensors"
+    export_published(build_tiny("sit", hidden_size=384, num_heads=6, depth=2), published)
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files(published)
+    page.locator("#load-message").get_by_text("Loaded").wait_for()
+    lab.wait("document.querySelector('#loaded-model').innerText.includes('my-sit-')")
+    lab.wait("document.querySelector('#load-card').innerText.includes('SiT')")
+
+    (tmp_path / "junk.safetensors").write_bytes(b"\x00" * 99)
+    chooser.set_input_files(tmp_path / "junk.safetensors")
+    lab.wait("document.querySelector('#load-message .tl-error')")
+    said = page.locator("#load-message .tl-error").inner_text()
+    assert said.startswith("Junk.safetensors is truncated") and "\n" not in said
+    assert "my-sit-" in page.locator("#loaded-model").inner_text()
