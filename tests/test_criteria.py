@@ -8,9 +8,11 @@ import torch
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
+from tinylab.models.families import FAMILIES
 from tinylab.pruning.criteria import CRITERIA, Request
 from tinylab.pruning.criteria.base import keep_highest
-from tinylab.pruning.criteria.influence import block_influence
+from tinylab.pruning.criteria.block_changes import block_changes
+from tinylab.pruning.criteria.influence import turn
 from tinylab.pruning.criteria.oracle import oracle_indices
 
 
@@ -28,7 +30,7 @@ def _scale_stream(block, factor):
 def test_influence_of_a_block_that_only_scales_is_zero_and_of_one_that_flips_is_two(tiny_dit):
     for block, factor in zip(tiny_dit.blocks, (1.0, 3.0, -1.0, -0.5), strict=True):
         _scale_stream(block, factor)
-    scores = block_influence(_request(tiny_dit))["blocks"]
+    scores = block_changes(_request(tiny_dit), turn)["blocks"]
     assert scores == pytest.approx([0, 0, 2, 2], abs=1e-5)
 
 
@@ -36,7 +38,7 @@ def test_influence_of_a_right_angle_is_one(tiny_dit):
     half = tiny_dit.config.hidden_size // 2
     for block in tiny_dit.blocks:
         block.forward = lambda x, c: torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    assert block_influence(_request(tiny_dit))["blocks"] == pytest.approx([1] * 4, abs=1e-5)
+    assert block_changes(_request(tiny_dit), turn)["blocks"] == pytest.approx([1] * 4, abs=1e-5)
 
 
 def test_influence_keeps_the_blocks_that_turn_most(tiny_dit):
@@ -46,7 +48,7 @@ def test_influence_keeps_the_blocks_that_turn_most(tiny_dit):
 
 
 def test_influence_leaves_no_hook_behind(tiny_dit):
-    block_influence(_request(tiny_dit))
+    block_changes(_request(tiny_dit), turn)
     assert not any(block._forward_hooks for block in tiny_dit.blocks)
 
 
@@ -74,12 +76,24 @@ def test_indices_are_taken_as_given(tiny_dit):
         CRITERIA.get("indices")(_request(tiny_dit))
 
 
-def test_of_equal_scores_the_earlier_block_stays():
-    assert keep_highest({"blocks": [1.0, 2.0, 1.0]}, 2).kept == {"blocks": (0, 1)}
+def test_of_equal_scores_the_earlier_block_stays(build_tiny_dit):
+    request = _request(build_tiny_dit(depth=3))
+    assert keep_highest(request, {"blocks": [1.0, 2.0, 1.0]}).kept == {"blocks": (0, 1)}
+
+
+def test_protected_blocks_stay_whatever_their_score(build_tiny_dit):
+    request = _request(build_tiny_dit(depth=3), protected={"blocks": (2,)})
+    assert keep_highest(request, {"blocks": [1.0, 2.0, 0.0]}).kept == {"blocks": (1, 2)}
 
 
 @pytest.mark.parametrize("method", [name for name in CRITERIA.names() if name != "indices"])
-def test_every_method_keeps_as_many_blocks_as_asked(method, tiny_dit):
-    kept = CRITERIA.get(method)(_request(tiny_dit)).kept["blocks"]
-    assert len(set(kept)) == 2
-    assert list(kept) == sorted(kept)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_method_keeps_half_of_every_family(family, method, build_tiny):
+    model = build_tiny(family, **({} if family == "mar" else {"depth": 8}))
+    depth = model.stack_depths()
+    request = Request(model, depth, 4, 0, None, 4, objective_for(model), load_digits()[0])
+    kept = CRITERIA.get(method)(request).kept
+    assert set(kept) == set(depth) and all(kept.values())
+    assert sum(len(set(indices)) for indices in kept.values()) == 4
+    assert all(list(indices) == sorted(indices) and indices[-1] < depth[stack] for stack, indices in kept.items())
+    assert not any(b._forward_hooks or "forward" in b.__dict__ for s in model.block_stacks().values() for b in s)

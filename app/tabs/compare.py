@@ -43,7 +43,10 @@ def build(lab: Lab) -> None:
                 elem_id="compare-plans",
             )
             chosen = gr.CheckboxGroup(
-                methods, value=[name for _, name in methods], label="Baselines", elem_id="compare-methods"
+                methods,
+                value=list(CompareConfig.model_fields["methods"].default),
+                label="Baselines",
+                elem_id="compare-methods",
             )
             with gr.Row():
                 steps = gr.Number(

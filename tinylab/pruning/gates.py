@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import PLAIN, block_forms, protected_blocks
-from tinylab.pruning.block_gate import DenseGate, SkipGate
+from tinylab.pruning.block_gate import Bypass, DenseGate, SkipGate
 from tinylab.pruning.plan import NMPattern
 
-__all__ = ["DepthMask", "MaskGroup", "gated", "gumbel_noise"]
+__all__ = ["DepthMask", "MaskGroup", "gated", "gumbel_noise", "without_blocks"]
 
 _INITIAL_LOGIT = 0.02
 
@@ -166,6 +166,25 @@ def gated(model: Denoiser, masks: Mapping[str, Tensor], *, skip: bool = True) ->
         yield
     finally:
         for block, forward in before:
+            block.__dict__.pop("forward", None)
+            if forward is not None:  # hooks of other libraries sit there too
+                block.forward = forward
+
+
+@contextlib.contextmanager
+def without_blocks(model: Denoiser, kept: Mapping[str, Collection[int]]) -> Iterator[None]:
+    """Within the block, only the `kept` blocks of every stack work; the others let everything through."""
+    forms = block_forms(model)
+    replaced: list[tuple[nn.Module, Any]] = []
+    try:
+        for stack, blocks in model.block_stacks().items():
+            for index, block in enumerate(blocks):
+                if index not in kept[stack]:
+                    replaced.append((block, block.__dict__.get("forward")))
+                    block.forward = Bypass(block, forms.get(stack, PLAIN))  # type: ignore[assignment]
+        yield
+    finally:
+        for block, forward in replaced:
             block.__dict__.pop("forward", None)
             if forward is not None:  # hooks of other libraries sit there too
                 block.forward = forward

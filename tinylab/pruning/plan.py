@@ -17,6 +17,7 @@ from tinylab.errors import BadRequest
 __all__ = ["MAX_OPTIONS", "DepthPlan", "NMPattern", "block_names", "halving_patterns"]
 
 MAX_OPTIONS = 20_000  # options a group may have: 7:14 has 3,432, 8:16 has 12,870
+_LARGEST_GROUP = 256  # blocks: an option is a mask over all of them
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,18 @@ class NMPattern:
     @classmethod
     def parse(cls, text: str) -> NMPattern:
         """Read `N:M`."""
+        if len(text) > 40:
+            raise BadRequest("a pattern has the form N:M, such as 1:2 or 6:12, or is 'half'")
         match = re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", text)
         if not match:
             raise BadRequest(f"pattern {text!r} is not of the form N:M, such as 1:2 or 6:12, nor 'half'")
         keep, of = int(match[1]), int(match[2])
         if not 1 <= keep < of:
             raise BadRequest(f"pattern {text!r} must keep at least 1 and fewer than all of its {of} blocks")
+        if of > _LARGEST_GROUP:
+            raise BadRequest(f"pattern {text!r} has groups of {of} blocks; use groups of at most {_LARGEST_GROUP}")
         if math.comb(of, keep) > MAX_OPTIONS:
-            raise BadRequest(
-                f"pattern {text!r} has {math.comb(of, keep):,} options a group, more than {MAX_OPTIONS:,}; "
-                "use smaller groups"
-            )
+            raise BadRequest(f"pattern {text!r} has more than {MAX_OPTIONS:,} options a group; use smaller groups")
         return cls(keep, of)
 
     @classmethod
@@ -74,7 +76,7 @@ class NMPattern:
 def halving_patterns(depth: Mapping[str, int]) -> list[str]:
     """The patterns that keep half of every stack, or nearly, from small groups to large ones."""
     stacks = list(depth.values())
-    sizes = [m for m in range(2, min(stacks) + 1) if not any(count % m for count in stacks)]
+    sizes = [m for m in range(2, min(*stacks, _LARGEST_GROUP) + 1) if not any(count % m for count in stacks)]
     halves = [(max(1, m // 2), m) for m in sizes]
     return [f"{n}:{m}" for n, m in halves if math.comb(m, n) <= MAX_OPTIONS]
 

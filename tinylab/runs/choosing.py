@@ -8,6 +8,7 @@ from typing import Any
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
+from tinylab.models.block_form import protected_blocks
 from tinylab.pruning.criteria import CRITERIA, Request
 from tinylab.pruning.plan import DepthPlan
 
@@ -29,7 +30,7 @@ def choose_plan(
 ) -> DepthPlan:
     """Let the criterion `method` choose `keep` blocks of `model`, which is called `name` in the plan."""
     depth = model.stack_depths()
-    request = Request(model, depth, keep, seed, indices, samples, objective, data, progress)
+    request = Request(model, depth, keep, seed, indices, samples, objective, data, progress, protected_blocks(model))
     choice = CRITERIA.get(method)(request)
     details: dict[str, Any] = {"seed": seed, "keep": sum(map(len, choice.kept.values()))}
     if choice.scores:

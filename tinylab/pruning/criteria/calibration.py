@@ -1,0 +1,62 @@
+"""Noised samples that criteria look at, and the loss of a model with some blocks left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from tinylab.errors import BadRequest
+from tinylab.metrics.denoising import NoisedBatch, noised_batches
+from tinylab.pruning.criteria.base import Request
+from tinylab.pruning.gates import without_blocks
+
+__all__ = ["Calibration", "calibration_batches"]
+
+
+def calibration_batches(request: Request) -> list[NoisedBatch]:
+    """`request.samples` images of the training data with noise over all times; BadRequest without data."""
+    if request.data is None:
+        raise BadRequest("this method looks at data; name some with --data")
+    device = next(request.model.parameters()).device
+    return list(noised_batches(request.objective, request.data, request.samples, request.seed, device))
+
+
+class Calibration:
+    """Runs a model with some blocks left out, always on the same samples, times and noise.
+
+    Args:
+        looks: how many times it will be asked, for progress.
+    """
+
+    def __init__(self, request: Request, looks: int) -> None:
+        self.request, self.looks, self.done = request, looks, 0
+        self.model = request.model.eval()
+        self.batches = calibration_batches(request)
+        self._known: dict[tuple[tuple[int, ...], ...], float] = {}
+
+    @torch.no_grad()
+    def loss(self, kept: Mapping[str, Collection[int]]) -> float:
+        """Mean training loss with only the `kept` blocks; the same question is computed once."""
+        key = tuple(tuple(sorted(kept[stack])) for stack in self.request.depth)
+        if key not in self._known:
+            with without_blocks(self.model, kept):
+                losses = [
+                    self.request.objective.losses(self.model, b.x, b.y, b.draw).loss.double() for b in self.batches
+                ]
+            self._known[key] = torch.cat(losses).mean().item()
+        self._tell()
+        return self._known[key]
+
+    @torch.no_grad()
+    def outputs(self, kept: Mapping[str, Collection[int]]) -> list[Tensor]:
+        """The model's output for every batch with only the `kept` blocks."""
+        with without_blocks(self.model, kept):
+            outputs = [self.request.objective.forward(self.model, b.x, b.y, b.draw) for b in self.batches]
+        self._tell()
+        return outputs
+
+    def _tell(self) -> None:
+        self.done += 1
+        self.request.progress(min(self.done, self.looks), self.looks)
