@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from tinylab.cli import main
+from tinylab.cli.fields import config_of
+from tinylab.cli.parser import build_parser
 from tinylab.config import FinetuneConfig
+from tinylab.presets import TRAIN_PRESETS, train_config
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.cards import shallow_card
+from tinylab.runs.cards import shallow_card, training_card
+from tinylab.runs.record import Run
 
 
 def plan(model: str, method: str = "oracle", **details: object) -> DepthPlan:
@@ -45,6 +49,26 @@ def test_card_of_a_teacher_on_the_hub_links_to_it() -> None:
 def test_odd_names_cannot_write_metadata(model: str) -> None:
     header = shallow_card(plan(model, "x\n---\nevil"), None).split("---")[1]
     assert header == "\nlibrary_name: tinylab\ntags: [tinylab, depth-pruning]\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "tinylab train --preset digits-dit --seed 0 --steps 6000"),
+        (
+            {"seed": 3, "lr": 0.5, "ema_decay": 0.9, "log_every": 10},
+            "tinylab train --preset digits-dit --seed 3 --steps 6000 --log-every 10 --lr 0.5 --ema-decay 0.9",
+        ),
+    ],
+)
+def test_card_of_a_training_has_the_command_that_repeats_it(given: dict, command: str, tmp_path: Path) -> None:
+    config = train_config("digits-dit", **given)
+    run = Run.create(tmp_path / "run", config)
+    card = training_card(config, TRAIN_PRESETS["digits-dit"], {}, run, device="NVIDIA H200")
+    assert f"Made by `{command}` in 1 minute(s)" in card
+    assert "on NVIDIA H200 with 1 CPU thread(s)" in card
+    options = build_parser().parse_args(command.split()[1:])
+    assert config_of(options) == config
 
 
 def test_cards_of_jobs_state_what_they_measured(

@@ -38,7 +38,7 @@ MAR |= {"vae_embed_dim": 5, "class_num": 7, "buffer_size": 4, "diffloss_d": 2, "
 TINY: dict[str, dict[str, Any]] = {
     "dit": DIT | {"num_classes": 10},
     "sit": DIT | {"num_classes": 10, "path": "gvp"},
-    "mar": MAR | {"num_sampling_steps": 9},
+    "mar": MAR | {"num_sampling_steps": 9, "clip_value": 1.5},
 }
 
 
@@ -122,7 +122,7 @@ def test_convert_prune_export_convert_gives_equal_outputs(family: str, tmp_path:
     state = {name: tensor.detach() for name, tensor in whole.state_dict().items()}
     save_file(state, tmp_path / "plain.safetensors")
     heads = (3, 2) if family == "mar" else (2, None)
-    hints = Hints(family, *heads, vae_stride=4, path="gvp", num_sampling_steps=9)
+    hints = Hints(family, *heads, vae_stride=4, path="gvp", num_sampling_steps=9, clip_value=1.5)
     made = convert(tmp_path / "plain.safetensors", tmp_path / "whole", hints=hints)
     assert (made.family, made.weights, made.depth) == (family, "plain", whole.stack_depths())
     half = halve(load_model(str(tmp_path / "whole")))
@@ -153,6 +153,31 @@ def test_a_pickle_goes_there_and_back_on_the_command_line(tmp_path: Path, capsys
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d2.pt", "deep", "half"]
 
 
+def test_a_mar_goes_there_and_back_as_a_pickle_by_the_options_that_its_export_names(tmp_path: Path, capsys) -> None:
+    changes = {"patch_size": 2, "decoder_num_heads": 3, "clip_value": None, "num_sampling_steps": 100}
+    whole = model_class(FAMILIES["mar"])(**{**TINY["mar"], **changes}).eval()
+    half = halve(whole)
+    save_model(half, tmp_path / "half", card="")
+    assert main(["export", str(tmp_path / "half"), "--to", "published", "--out", str(tmp_path / "a.pt")]) == 0
+    told = capsys.readouterr().err
+    assert "not in it: which blocks were kept;" in told
+    options = told[told.index("--num-heads") :].splitlines()[0].split()
+    assert main(["convert", str(tmp_path / "a.pt"), "--out", str(tmp_path / "back"), *options]) == 0
+    back = load_model(str(tmp_path / "back"))
+    assert settings(back) | {"kept": None, "full_depth": None} == settings(half) | {"kept": None, "full_depth": None}
+    inputs = torch.randn(2, 4, 20), torch.tensor([[0.0, 1, 0, 1]] * 2), torch.tensor([0, 7])
+    with torch.no_grad():
+        assert torch.equal(back(*inputs), half(*inputs))
+
+
+def test_an_export_says_what_a_pickle_of_a_mar_cannot_hold(tmp_path: Path, capsys) -> None:
+    notes = export_published(build("mar"), tmp_path / "a.pt")
+    assert "--num-heads 3 --vae-stride 4" in notes[1]
+    assert "num_sampling_steps 9, clip_value 1.5, decoder_num_heads 2;" in notes[2]
+    notes = export_published(build("sit"), tmp_path / "b.pt")
+    assert "path gvp" in notes[2]
+
+
 def test_a_training_checkpoint_gives_its_averaged_weights(tmp_path: Path) -> None:
     """As the original training loops save it: wrapped names, half precision, an optimizer, and the options."""
     raw, averaged = build("sit", 1), build("sit", 2).bfloat16()
@@ -170,6 +195,15 @@ def test_a_training_checkpoint_gives_its_averaged_weights(tmp_path: Path) -> Non
     assert settings(back) == settings(averaged)
     for name, tensor in averaged.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor.float()), name
+
+
+def test_a_training_checkpoint_of_a_mar_tells_how_its_head_draws(tmp_path: Path) -> None:
+    options = argparse.Namespace(model="mar_base", num_sampling_steps="25", diffusion_batch_mul=1, vae_stride=4)
+    model = model_class(FAMILIES["mar"])(**{**TINY["mar"], "decoder_num_heads": 3})
+    torch.save({"model_ema": model.state_dict(), "args": options}, tmp_path / "checkpoint-last.pth")
+    convert(tmp_path / "checkpoint-last.pth", tmp_path / "out", hints=Hints(num_heads=3))
+    found = load_model(str(tmp_path / "out")).config
+    assert (found.num_sampling_steps, found.diffusion_batch_mul, found.vae_stride) == (25, 1, 4)
 
 
 @pytest.mark.parametrize("weights, seed", [("auto", 2), ("ema", 2), ("model", 1)])
@@ -210,6 +244,7 @@ def test_an_export_notes_what_its_tensors_do_not_tell(family: str, tmp_path: Pat
         noted = json.loads(file.metadata()["tinylab"])
     wanted = {"dit": {"num_heads": 2}, "sit": {"num_heads": 2, "path": "gvp"}}
     wanted["mar"] = {"num_heads": 3, "decoder_num_heads": 2, "vae_stride": 4, "num_sampling_steps": 9}
+    wanted["mar"] |= {"clip_value": 1.5}
     assert noted["family"] == family and wanted[family].items() <= noted.items()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def encode(config: EncodeConfig, path: Path) -> dict[str, Any]:
 
 def files(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (path / "latents").iterdir()}
+
+
+def unfinished(path: Path) -> Run:
+    """The run there as if its process had been killed just before it said that it was done."""
+    run = Run.open(path)
+    run.write_status(replace(run.stored_status(), state="interrupted"))
+    return run
 
 
 def refusal(action: Callable[[], object]) -> str:
@@ -164,7 +172,7 @@ def test_damaged_shard_is_made_again_on_resuming(config, tmp_path: Path) -> None
     spoiled = tmp_path / "run" / "latents" / "shard-00001.safetensors"
     spoiled.write_bytes(wanted[spoiled.name][:-1] + b"\x55")
     (tmp_path / "run" / "latents" / ".shard-00002.safetensors-abc").write_bytes(b"half")
-    execute(Run.open(tmp_path / "run"), quiet=True)
+    execute(unfinished(tmp_path / "run"), quiet=True)
     assert files(tmp_path / "run") == wanted
 
 
@@ -173,7 +181,7 @@ def test_damaged_journal_means_starting_over(config, tmp_path: Path, text: str) 
     encode(config(), tmp_path / "run")
     wanted = files(tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "shards.json").write_text(text)
-    execute(Run.open(tmp_path / "run"), quiet=True)
+    execute(unfinished(tmp_path / "run"), quiet=True)
     assert files(tmp_path / "run") == wanted
 
 
@@ -184,7 +192,7 @@ def test_resuming_refuses_other_inputs(config, data: Path, vae: Path, tmp_path: 
         (data / "cat" / "000.png").unlink()
     else:
         change_weights(vae, lambda tensors: tensors["encoder.conv_in.bias"].add_(1))
-    assert what in refusal(lambda: execute(Run.open(tmp_path / "run"), quiet=True))
+    assert what in refusal(lambda: execute(unfinished(tmp_path / "run"), quiet=True))
 
 
 def test_broken_picture_is_named_and_can_be_mended(config, data: Path, tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def test_exact_model_has_no_loss_and_a_shifted_one_the_square_of_the_shift(name:
     assert torch.allclose(flow.losses(shifted, x, torch.zeros(5), draw).loss, torch.full((5,), 0.25).double())  # type: ignore[arg-type]
 
 
+@every_path
+def test_loss_is_finite_at_both_ends(name: str) -> None:
+    x, noise = torch.randn(2, 1, 2, 2), torch.randn(2, 1, 2, 2)
+    draw = Draw(torch.tensor([0.0, 1.0]), noise)
+    nothing = lambda x, t, y: torch.zeros_like(x)  # noqa: E731
+    assert FlowMatching(name).losses(nothing, x, torch.zeros(2), draw).loss.isfinite().all()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("sampler", ["euler", "heun", "sde"])
 @every_path
 def test_every_sampler_finds_the_one_image_there_is(name: str, sampler: str) -> None:

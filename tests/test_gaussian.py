@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.base import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion, _discretised_log_likelihood, _normal_kl
+from tinylab.errors import BadRequest
 from tinylab.models.dit import DiT
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -113,6 +114,18 @@ def test_respaced_chain_has_the_marginals_of_its_times(diffusion: GaussianDiffus
     assert count == 1 or chain.timesteps[0] == 0
     assert (chain.timesteps.diff() > 0).all()
     assert torch.allclose(chain.alphas_cumprod, PRODUCT[chain.timesteps], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "step", "time"), [(21, 10, 499), (23, 11, 499), (43, 35, 833), (61, 10, 167)])
+def test_respaced_times_round_as_the_published_code_does(count: int, step: int, time: int) -> None:
+    """It adds the stride up, so that these steps fall on the other side of a half than step x stride does."""
+    assert GaussianDiffusion().respaced(count).timesteps[step] == time
+
+
+@pytest.mark.parametrize("count", [0, -1, 1001])
+def test_steps_that_the_chain_does_not_have_are_refused(diffusion: GaussianDiffusion, count: int) -> None:
+    with pytest.raises(BadRequest, match="chain of 1000"):
+        diffusion.respaced(count)
 
 
 def test_chain_respaced_to_all_its_steps_is_the_chain(diffusion: GaussianDiffusion) -> None:

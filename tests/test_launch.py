@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
@@ -72,6 +74,23 @@ def test_only_one_job_at_a_time(tiny_folder):
     with pytest.raises(BadRequest, match=f"{first.id} is at work"):
         launch.launch(PruneConfig.create(model=tiny_folder, indices=(0,)))
     assert [run.id for run in list_runs()] == [first.id]
+
+
+def test_of_two_tabs_that_start_a_job_at_once_one_is_refused(tiny_folder):
+    config, start = PruneConfig.create(model=tiny_folder, indices=(0,)), threading.Barrier(2)
+
+    def tab(_: int) -> str:
+        start.wait()
+        try:
+            return launch.launch(config).id
+        except BadRequest as problem:
+            return str(problem)
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(tab, range(2)))
+    (run,) = list_runs()
+    assert run.id in said
+    assert any(line.startswith(f"run {run.id} is at work") for line in said)
 
 
 def test_a_killed_job_reads_as_interrupted_and_can_go_on(tiny_folder):

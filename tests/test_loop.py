@@ -173,6 +173,22 @@ def test_loss_that_is_no_number_is_never_saved(build_task: BuildTask, data: Imag
     assert all(value.isfinite().all() for value in checkpoint.tensors.values())
 
 
+@pytest.mark.parametrize(("broken_at", "saved"), [(4, None), (5, 4), (8, 4)])
+def test_gradient_that_is_no_number_is_never_saved(
+    build_task: BuildTask, tmp_path: Path, broken_at: int, saved: int | None
+) -> None:
+    """Also where the loss is still finite: clipping makes NaN of an infinite gradient."""
+    config = TrainConfig.create(**{**CONFIG.model_dump(exclude={"kind"}), "log_every": 100})
+    task, calls = build_task(config=config), iter(range(1, 100))
+    bias = task.model.get_parameter("blocks.0.mlp.fc1.bias")
+    bias.register_hook(lambda gradient: gradient / 0 if next(calls) == broken_at else gradient)
+    with pytest.raises(Failure, match="not a number .*start again with a lower learning rate"):
+        run_loop(task, config, tmp_path, MemoryRecorder())
+    checkpoint = latest_checkpoint(tmp_path)
+    assert (checkpoint and checkpoint.step) == saved
+    assert checkpoint is None or all(value.isfinite().all() for value in checkpoint.tensors.values())
+
+
 def test_gradients_are_clipped(build_task: BuildTask, tmp_path: Path) -> None:
     config = TrainConfig.create(**{**CONFIG.model_dump(exclude={"kind"}), "steps": 1, "clip": 1e-3})
     task = build_task(config=config)

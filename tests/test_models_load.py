@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -186,6 +187,46 @@ def test_header_that_claims_to_be_longer_than_the_file_is_refused(saved: Path, l
 def test_damaged_config_is_refused(saved: Path, text: str) -> None:
     (saved / "config.json").write_text(text)
     assert "is not a model config" in refusal(saved)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [
+        ("mar", {"diffloss_d": 10**6}, "1000000 diffloss.net.res_blocks"),
+        ("mar", {"diffloss_d": 10**12}, "diffloss_d is 1000000000000"),
+        ("mar", {"num_sampling_steps": "many"}, "from 1 to 1000"),
+        ("mar", {"num_sampling_steps": 10**9}, "from 1 to 1000"),
+        ("mar", {"diffusion_batch_mul": 10**5}, "from 1 to 1024"),
+        ("mar", {"clip_value": -1}, "clip_value is -1"),
+        ("mar", {"patch_size": 3}, "patch_size 3 does not divide"),
+        ("mar", {"class_num": 1000}, "class_emb.weight is (10, 16), should be (1000, 16)"),
+        ("sit", {"path": []}, "not one of: linear, gvp, vp"),
+        ("sit", {"mlp_ratio": float("inf")}, "mlp_ratio is inf"),
+        ("sit", {"mlp_ratio": "4"}, "mlp_ratio is '4'"),
+        ("dit", {"num_classes": 10**12}, "num_classes is 1000000000000"),
+        ("dit", {"num_classes": 1000}, "(11, 16), should be (1001, 16)"),
+        ("dit", {"input_size": 7}, "patch_size 2 does not divide"),
+        ("dit", {"kept": {"blocks": [0.0, 1, 2, 3]}, "full_depth": {"blocks": 4}}, "kept and full_depth"),
+    ],
+    ids=str,
+)
+def test_sizes_that_cannot_be_are_refused_from_the_header_alone(
+    family: str, changes: dict[str, Any], words: str, build_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    save_model(build_tiny(family), tmp_path / "odd", card="# Odd\n")
+    change_config(tmp_path / "odd", **changes)
+    assert words in refusal(tmp_path / "odd")
+    with pytest.raises(BadRequest):
+        describe_model(str(tmp_path / "odd"))
+
+
+@pytest.mark.parametrize("file", ["config.json", WEIGHTS_FILE, "model_index.json"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "endless"])
+def test_what_is_no_file_is_refused_and_never_waited_for(file: str, kind: str, saved: Path) -> None:
+    (saved / file).unlink(missing_ok=True)
+    make = {"folder": Path.mkdir, "pipe": os.mkfifo, "endless": lambda path: path.symlink_to("/dev/zero")}
+    make[kind](saved / file)
+    assert file in refusal(saved)
 
 
 @pytest.mark.parametrize("name", ["UNet2DModel", None, 3])

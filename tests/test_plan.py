@@ -18,6 +18,13 @@ def test_a_bad_pattern_is_refused_in_one_line(text):
     assert "\n" not in str(problem.value)
 
 
+@pytest.mark.parametrize("text", ["1:9999", "5000:9999", "100:200", "1:" + "9" * 100_000])
+def test_a_huge_pattern_is_refused_in_a_short_line(text):
+    with pytest.raises(BadRequest) as problem:
+        NMPattern.parse(text)
+    assert len(str(problem.value)) < 120
+
+
 def test_a_pattern_that_does_not_fit_names_those_that_do():
     with pytest.raises(BadRequest, match="1:2, 1:3, 2:4, 3:6, 6:12"):
         NMPattern.parse("2:5").groups(12)

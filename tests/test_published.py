@@ -20,12 +20,12 @@ DIT |= {"mlp_ratio": 2.5, "num_classes": 7, "learn_sigma": False}
 MAR = {"img_size": 24, "vae_stride": 3, "patch_size": 2, "encoder_embed_dim": 12, "encoder_depth": 2}
 MAR |= {"encoder_num_heads": 3, "decoder_embed_dim": 24, "decoder_depth": 3, "decoder_num_heads": 6, "mlp_ratio": 2.0}
 MAR |= {"vae_embed_dim": 5, "class_num": 7, "buffer_size": 4, "diffloss_d": 2, "diffloss_w": 20}
-MAR |= {"num_sampling_steps": 9, "diffusion_batch_mul": 2}
+MAR |= {"num_sampling_steps": 9, "diffusion_batch_mul": 2, "clip_value": 1.5}
 TINY = {"dit": DIT, "sit": DIT | {"path": "gvp"}, "mar": MAR}
 UNTOLD = {
     "dit": Hints("dit", 2),
     "sit": Hints("sit", 2, path="gvp"),
-    "mar": Hints("mar", 3, 6, patch_size=2, vae_stride=3, num_sampling_steps=9, diffusion_batch_mul=2),
+    "mar": Hints("mar", 3, 6, 2, 3, num_sampling_steps=9, diffusion_batch_mul=2, clip_value=1.5),
 }
 
 
@@ -71,8 +71,15 @@ def test_sizes_have_their_published_number_of_parameters() -> None:
     assert {name: round(millions(name)) for name in ("DiT-S/2", "DiT-B/2", "DiT-L/2", "DiT-XL/2", "TinyDiT-D14/2")} == {
         "DiT-S/2": 33, "DiT-B/2": 130, "DiT-L/2": 458, "DiT-XL/2": 675, "TinyDiT-D14/2": 340,
     }  # fmt: skip
+    assert [round(millions(name)) for name in ("SiT-S/2", "SiT-B/2", "SiT-L/2", "SiT-XL/2")] == [33, 130, 458, 675]
     masked = {name: math.ceil(millions(name)) for name in ("MAR-B", "MAR-L", "MAR-H")}
     assert masked == {"MAR-B": 208, "MAR-L": 479, "MAR-H": 943}
+    exact = {
+        "DiT-XL/2": 675_129_632,
+        "TinyDiT-D14/2": 340_457_504,
+    }  # with the fixed positions, as checkpoints hold them
+    for name, count in exact.items():
+        assert sum(math.prod(shape) for shape in expected_shapes("dit", SIZES[name].config).values()) == count
 
 
 def test_sizes_agree_on_the_heads_of_a_width() -> None:

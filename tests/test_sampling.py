@@ -11,6 +11,7 @@ from golden_values import relative_error
 from PIL import Image
 
 from tinylab.diffusion import objective_for
+from tinylab.diffusion.flow import PATHS
 from tinylab.errors import BadRequest
 from tinylab.sampling import SAMPLERS, SAMPLERS_OF, ddim, sampler_for
 from tinylab.sampling.generate import Settings, generate
@@ -28,6 +29,32 @@ def test_an_image_does_not_depend_on_its_batch(family, sampler, guidance, build_
     parts = [generate(model, objective, LABELS[at : at + 2], settings, first=at) for at in (0, 2, 4)]
     assert together.shape == (5, 1, 8, 8)
     assert relative_error(torch.cat(parts), together) < 1e-5
+
+
+_ONE_CLASS = {"num_classes": 1, "in_channels": 3}
+_ODD = [("dit", {}), ("dit", {"learn_sigma": False})]
+_ODD += [("sit", {"path": path, "learn_sigma": sigma}) for path in PATHS for sigma in (True, False)]
+_MASKED = {"class_num": 1, "vae_embed_dim": 3, "patch_size": 4, "num_sampling_steps": "1"}
+
+
+@pytest.mark.parametrize(("family", "changes"), [*((f, c | _ONE_CLASS) for f, c in _ODD), ("mar", _MASKED)], ids=str)
+def test_one_image_of_one_class_is_drawn_in_any_number_of_steps(family, changes, build_tiny):
+    model = build_tiny(family, **changes)
+    for sampler in SAMPLERS_OF[family]:
+        for steps, guidance in ((1, 1.0), (1, 0.0), (2, 100.0), (7, 1.5)):
+            settings = Settings(sampler, steps, guidance)
+            drawn = generate(model, objective_for(model), torch.tensor([0]), settings)
+            assert drawn.shape == (1, 3, 8, 8)
+            assert drawn.isfinite().all(), (sampler, steps, guidance)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_step_of_every_flow_sampler_goes_all_the_way(path, build_tiny):
+    model = build_tiny("sit", path=path)
+    drawn = [
+        generate(model, objective_for(model), LABELS, Settings(name, 1, guidance=1.0)) for name in ("euler", "sde")
+    ]
+    assert relative_error(*drawn) < 2e-3  # the margin that the ODE keeps on the vp path
 
 
 def test_seeds_tell_images_apart(tiny_dit):

@@ -223,7 +223,7 @@ def parse_config(text: str, source: str) -> JobConfig:
     try:
         values = json.loads(text)
         kind = config_types()[values["kind"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadRequest(f"{source} is not a job config; start the job anew") from None
     return kind.create(**values)
 

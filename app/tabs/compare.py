@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.fields import data_field
 from app.lab import Lab
 from app.menus import learned_plans
 from app.panel import JobPanel
@@ -53,10 +54,12 @@ def build(lab: Lab) -> None:
                     _DEFAULT_STEPS, precision=0, label="Fine-tuning steps", elem_id="compare-steps", min_width=80
                 )
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="compare-seed", min_width=80)
+            with gr.Accordion("More", open=False, elem_id="compare-more"):
+                data = data_field()
             panel.controls()
         with gr.Column():
             panel.display()
-    fields = {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed}
+    fields = {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed, "data": data}
     panel.wire(make_config, fields)
     lab.refresh("compare", learned_plans, plans)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.fields import data_field
 from app.lab import Lab
 from app.menus import plan_sources
 from app.panel import JobPanel
@@ -57,14 +58,15 @@ def build(lab: Lab) -> None:
     lab.refresh("finetune", plan_sources, plan)
 
 
-def _more_fields() -> dict[str, gr.Number]:
+def _more_fields() -> dict[str, gr.Number | gr.Textbox]:
     with gr.Accordion("More", open=False, elem_id="finetune-more"):
         with gr.Row():
             rate = gr.Number(_DEFAULT["lr"], label="Learning rate", min_width=120)
             batch = gr.Number(_DEFAULT["batch_size"], precision=0, label="Images a step", min_width=120)
             ema = gr.Number(_DEFAULT["ema_decay"], label="Averaging decay", min_width=120)
             every = gr.Number(_DEFAULT["snapshot_every"], precision=0, label="Snapshot every", min_width=120)
-    return {"lr": rate, "batch_size": batch, "ema_decay": ema, "snapshot_every": every}
+        data = data_field()
+    return {"data": data, "lr": rate, "batch_size": batch, "ema_decay": ema, "snapshot_every": every}
 
 
 def make_config(model: str, plan: str | None, indices: str | None, **values: Any) -> FinetuneConfig:

@@ -66,13 +66,27 @@ def build(lab: Lab) -> None:
             with gr.Row():
                 count = gr.Number(_DEFAULT["n"], precision=0, label="Images", elem_id="sample-count", min_width=80)
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="sample-seed", min_width=80)
+            more = _more_fields()
             panel.controls()
         with gr.Column():
             panel.display()
     fields = {"model": lab.model, "against": against, "sampler": sampler, "steps": steps, "guidance": guidance}
-    panel.wire(make_config, {**fields, "classes": classes, "n": count, "seed": seed})
+    panel.wire(make_config, {**fields, "classes": classes, "n": count, "seed": seed, **more})
     lab.follow_model(offer_samplers, sampler)
     lab.refresh("generate", shallow_models, against)
+
+
+def _more_fields() -> dict[str, Any]:
+    with gr.Accordion("More", open=False, elem_id="sample-more"):
+        vae = gr.Textbox("", label="Autoencoder", info="a diffusers folder; turns latents into pictures", max_lines=1)
+        schedule = gr.Radio(
+            ["auto", "constant", "linear"],
+            value="auto",
+            label="Guidance over the rounds of a MAR",
+            info="auto grows linearly, as published",
+        )
+        temperature = gr.Number(_DEFAULT["temperature"], label="Temperature of a MAR's tokens")
+    return {"vae": vae, "guidance_schedule": schedule, "temperature": temperature}
 
 
 def offer_samplers(model: str) -> Any:
@@ -84,9 +98,13 @@ def offer_samplers(model: str) -> Any:
     return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])
 
 
-def make_config(against: Sequence[str] | None, classes: str | None, **values: Any) -> SampleConfig:
+def make_config(
+    against: Sequence[str] | None, classes: str | None, vae: str | None = None, **values: Any
+) -> SampleConfig:
     """The form's values as a config."""
-    return SampleConfig.create(against=tuple(against or ()), classes=_parse_classes(classes), **values)
+    return SampleConfig.create(
+        vae=(vae or "").strip() or None, against=tuple(against or ()), classes=_parse_classes(classes), **values
+    )
 
 
 def _parse_classes(text: str | None) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.fields import data_field
 from app.lab import Lab
 from app.panel import JobPanel
 from app.views.search import SLOTS, view
@@ -66,13 +67,13 @@ def build(lab: Lab) -> None:
         "seed": seed,
     }
     panel.wire(make_config, {**fields, **more})
-    filled = [steps, *more.values()]
-    names = ["steps", *more]
+    names = ["steps", *(name for name in more if name != "data")]
+    filled = [{"steps": steps, **more}[name] for name in names]
     preset.input(lambda name: preset_values(name, names), [preset], filled, show_progress="hidden", queue=False)
     lab.follow_model(offer_patterns, pattern)
 
 
-def _more_fields() -> dict[str, gr.Number]:
+def _more_fields() -> dict[str, gr.Number | gr.Textbox]:
     with gr.Accordion("More", open=False, elem_id="search-more"):
         with gr.Row():
             batch = gr.Number(_QUICK["batch_size"], precision=0, label="Images a step", min_width=120)
@@ -80,7 +81,9 @@ def _more_fields() -> dict[str, gr.Number]:
             lr_weights = gr.Number(_QUICK["lr_weights"], label="Weight learning rate", min_width=120)
             tau_start = gr.Number(_QUICK["tau_start"], label="First temperature", min_width=120)
             tau_end = gr.Number(_QUICK["tau_end"], label="Last temperature", min_width=120)
+        data = data_field()
     return {
+        "data": data,
         "batch_size": batch,
         "lr_mask": lr_mask,
         "lr_weights": lr_weights,

@@ -63,7 +63,8 @@ def _table(rows: list[dict[str, Any]], config: SampleConfig, classes: Sequence[s
         f"{rows[0]['timed_rounds']} rounds, models in turn. Read as asked: how many images a digit classifier "
         "takes for the class they should be.</p>"
     )
-    return table(head, body) + note
+    remark = next((row["note"] for row in rows if "note" in row), "")
+    return table(head, body) + note + (f'<p class="tl-note">{html.escape(remark.capitalize())}.</p>' if remark else "")
 
 
 def _sampler(name: str) -> str:

@@ -37,7 +37,7 @@ def test_built_in_model_goes_the_whole_way(model: str, kind: str, sampler: str, 
     lab.open_tab("compare")
     lab.wait("document.querySelectorAll('#compare-plans .token').length === 1")
     for method in ("Block influence (ShortGPT)", "Random"):
-        page.locator("#compare-methods").get_by_label(method).uncheck()
+        page.locator("#compare-methods").get_by_label(method, exact=True).uncheck()
     lab.fill("compare-steps", "1")
     lab.start("compare")
     lab.wait_for_state("compare", "finished")

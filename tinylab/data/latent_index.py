@@ -15,6 +15,7 @@ from typing import Any
 
 from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.json_file import read_object
 
 __all__ = ["INDEX_FILE", "LatentIndex", "Shard", "read_index", "shard_name", "write_index"]
 
@@ -81,9 +82,7 @@ def read_index(folder: Path) -> LatentIndex:
     """Read and check `index.json`; the shards themselves are not opened."""
     path = folder / INDEX_FILE
     try:
-        if path.stat().st_size > _INDEX_LIMIT:
-            raise ValueError
-        values = json.loads(path.read_text())
+        values: Any = read_object(path, _INDEX_LIMIT)
         if values.pop("format") != _FORMAT:
             raise BadRequest(f"{path} is of another version of Tinylab; encode the pictures again")
         count = values.pop("count")

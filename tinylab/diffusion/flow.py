@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -125,7 +125,8 @@ class FlowMatching(nn.Module):
         return model(self.interpolate(x, draw.t, draw.noise), draw.t, y)
 
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
-        """Mean squared error of the velocity, per sample."""
+        """Mean squared error of the velocity, per sample; times are kept off the end where the path is singular."""
+        draw = replace(draw, t=draw.t.clamp(max=1 - self.path.train_margin))
         gap = self.forward(model, x, y, draw) - self.velocity(x, draw.t, draw.noise)
         mse = gap.square().flatten(1).mean(dim=1)
         return Losses(mse, mse, torch.zeros_like(mse))

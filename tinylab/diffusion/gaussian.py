@@ -5,6 +5,7 @@ Ho et al. 2020 (arXiv:2006.11239), Nichol & Dhariwal 2021 (arXiv:2102.09672).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.diffusion.base import Draw, Losses, even_times
+from tinylab.errors import BadRequest
 
 __all__ = ["GaussianDiffusion", "Prediction", "cosine_betas"]
 
@@ -84,12 +86,15 @@ class GaussianDiffusion(nn.Module):
         return len(self.timesteps)
 
     def respaced(self, count: int) -> GaussianDiffusion:
-        """The chain of `count` evenly spaced steps, first and last included, with the same marginals."""
-        if count == 1:
-            chosen = torch.tensor([self.num_steps - 1])
-        else:
-            stride = (self.num_steps - 1) / (count - 1)
-            chosen = torch.tensor([round(i * stride) for i in range(count)])
+        """The chain of `count` evenly spaced steps, first and last included, with the same marginals.
+
+        The stride is added up, as in the published code: a product rounds to other steps for some counts.
+        """
+        if not 1 <= count <= self.num_steps:
+            raise BadRequest(f"{count} steps cannot be taken of a chain of {self.num_steps}; take 1 to that many")
+        stride = (self.num_steps - 1) / max(1, count - 1)
+        places = itertools.accumulate([stride] * (count - 1), initial=0.0)
+        chosen = torch.tensor([round(place) for place in places] if count > 1 else [self.num_steps - 1])
         product = self.alphas_cumprod.cpu()[chosen]
         previous = torch.cat([torch.ones(1, dtype=torch.float64), product[:-1]])
         return GaussianDiffusion(1 - product / previous, self.timesteps.cpu()[chosen]).to(self.timesteps.device)

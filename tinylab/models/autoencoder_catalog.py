@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinylab.errors import BadRequest
+from tinylab.json_file import read_object
 from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.paths import exists
 from tinylab.tensor_file import read_header
@@ -85,11 +85,8 @@ def _locate(reference: str) -> Path:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text()) if path.stat().st_size <= _CONFIG_LIMIT else None
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
+    config = read_object(path, _CONFIG_LIMIT)
+    if config is None:
         raise BadRequest(f"{path} is not a model config; get a whole copy of the folder")
     return config
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +11,16 @@ from typing import Any
 from tinylab.data.classes import DIGIT_NAMES, numbered_names
 from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
-from tinylab.models.families import FAMILIES, Family, family_of
+from tinylab.json_file import read_object
+from tinylab.models.families import FAMILIES, Family, family_of, history_fits
+from tinylab.models.published_shapes import expected_shapes
 from tinylab.paths import assets_folder, exists, runs_folder
-from tinylab.tensor_file import read_header
+from tinylab.tensor_file import check_tensors, read_header
 
 __all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model"]
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+_DEFAULTS = {"mlp_ratio": 4.0, "learn_sigma": True}  # entries that a config may leave out
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def locate_model(reference: str) -> Path:
     for candidate in candidates:
         for folder in (candidate / "model", candidate):
             if is_diffusers(folder) or exists(folder / WEIGHTS_FILE) and exists(folder / "config.json"):
-                return folder
+                return folder.absolute()  # one model has one name, from wherever it is looked at
     if any(exists(c / "status.json") for c in candidates):
         raise BadRequest(f"run {reference!r} has saved no model; prune or fine-tune its plan first")
     if reference and any(exists(c) for c in candidates):
@@ -114,9 +116,9 @@ def describe_model(reference: str) -> ModelInfo:
     header = read_header(folder / WEIGHTS_FILE)
     family = family_of(config, folder)
     family.check(config, folder / "config.json")
-    depth = family.depth(config)
-    _check_depth(folder, depth, header)
-    _check_history(folder / "config.json", config, depth)
+    family.check_lengths(config, header, folder)
+    check_tensors(expected_shapes(family.name, {**_DEFAULTS, **config}), header, folder / WEIGHTS_FILE)
+    _check_history(folder / "config.json", config, family.depth(config))
     return _info(reference, folder, config, sum(math.prod(entry["shape"]) for entry in header.values()))
 
 
@@ -140,39 +142,15 @@ def _info(
     )
 
 
-def _check_depth(folder: Path, depth: dict[str, int], header: dict[str, dict[str, Any]]) -> None:
-    """The file must hold as many blocks as the config says."""
-    for stack, count in depth.items():
-        found = {name.split(".")[1] for name in header if name.startswith(f"{stack}.")}
-        if len(found) != count:
-            raise BadRequest(
-                f"{folder} does not fit together: its config says {count} {stack}, the file has {len(found)}"
-            )
-
-
 def _check_history(source: Path, config: dict[str, Any], depth: dict[str, int]) -> None:
     """What a cut model says of the model it came from must be possible: the cards and menus build on it."""
-    kept: Any = config.get("kept")
-    full: Any = config.get("full_depth")
-    if kept is None and full is None:
-        return
-    try:
-        fits = set(kept) == set(full) == set(depth) and all(
-            len(kept[stack]) == count and list(kept[stack]) == sorted({int(i) for i in kept[stack]})
-            and 0 <= kept[stack][0] and kept[stack][-1] < full[stack]
-            for stack, count in depth.items()
-        )  # fmt: skip
-    except (TypeError, ValueError, KeyError, IndexError):
-        fits = False
-    if not fits:
+    kept, full = config.get("kept"), config.get("full_depth")
+    if not (kept is None and full is None) and not history_fits(kept, full, depth):
         raise BadRequest(f"{source}: kept and full_depth do not fit a model of {depth}; get a whole copy of it")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
+    config = read_object(path)
+    if config is None:
         raise BadRequest(f"{path} is not a model config; get a whole copy of the model folder")
     return config

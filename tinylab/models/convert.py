@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ _NOTED: dict[str, type] = {
     **{name: str for name in ("family", "path")},
     **{name: int for name in ("num_heads", "decoder_num_heads", "patch_size", "vae_stride")},
     **{name: int for name in ("num_sampling_steps", "diffusion_batch_mul")},
+    "clip_value": float,
 }
 _CHOICES = ("auto", *GROUPS)
 
@@ -194,7 +196,11 @@ def _training_hints(settings: dict[str, Any]) -> Hints:
     model = settings.get("model", "").lower()
     family = next((family for family in ("dit", "sit", "mar") if model.startswith((family, f"tiny{family}"))), None)
     path = settings.get("path_type", "").lower() if family == "sit" else None
-    masked = {name: settings.get(name) for name in ("patch_size", "vae_stride")} if family == "mar" else {}
+    masked: dict[str, Any] = {}
+    if family == "mar":
+        masked = {name: settings.get(name) for name in ("patch_size", "vae_stride", "diffusion_batch_mul")}
+        steps = settings.get("num_sampling_steps", "")  # text, as published
+        masked["num_sampling_steps"] = int(steps) if re.fullmatch("[0-9]{1,9}", steps) else None
     return Hints(family=family, path=path or None, **masked)
 
 

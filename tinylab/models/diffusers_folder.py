@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tinylab.errors import BadRequest
+from tinylab.json_file import read_object
 from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.models.diffusers_names import CLASS_NAMES, our_config, their_shapes
 from tinylab.models.published_shapes import expected_shapes
@@ -21,7 +21,6 @@ HISTORY_FILE = "tinylab.json"  # what the model was cut from, beside a config wh
 INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 PIPELINE_FILE = "model_index.json"
 POSITIONS = "pos_embed.pos_embed"  # early exports hold the positions too
-_JSON_LIMIT = 4 * 2**20  # bytes
 _DTYPES = ("F32", "F16", "BF16")
 
 
@@ -131,13 +130,8 @@ def _history(transformer: Path, depth: int) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _JSON_LIMIT:
-            raise ValueError
-        document = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    document = read_object(path)
+    if document is None:
         raise BadRequest(f"{path} is not what diffusers writes; get a whole copy of it")
     return document
 

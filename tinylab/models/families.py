@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from tinylab.errors import BadRequest
 
-__all__ = ["FAMILIES", "Family", "family_of", "in_order"]
+__all__ = ["FAMILIES", "Family", "family_of", "history_fits", "in_order"]
+
+_LARGEST = 2**20  # no size in the config of a real model comes near
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,15 @@ class Family:
         target: where the class is, `package.module:attribute`.
         summary: one line for people.
         stacks: the config entry that holds the length of each stack of blocks.
+        lists: the same of every list of layers in it, those that cannot be cut included.
         sizes: config entries that must be whole numbers from 1.
         divides: pairs of entries of which the first must be a multiple of the second.
         channels, classes, width, heads: the entries with these meanings.
         side: the entry of the image's side, and the entry it is divided by, if any.
+        grain: what the width must be a multiple of.
+        choices: what an entry may be, where few values are possible.
+        counts: entries that may be text, as published, and the most they can be.
+        limits: entries that may be None or a number above 0.
     """
 
     name: str
@@ -40,6 +49,11 @@ class Family:
     width: str
     heads: str
     side: tuple[str, str | None]
+    lists: Mapping[str, str]
+    grain: int = 1
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
 
     def depth(self, config: Mapping[str, Any]) -> dict[str, int]:
         """Number of blocks in every stack."""
@@ -56,35 +70,85 @@ class Family:
         return int(config[self.classes])
 
     def check(self, config: Mapping[str, Any], source: object) -> None:
-        """BadRequest for sizes that cannot be, before a network of that size is even sketched."""
+        """BadRequest for values that cannot be, before a network of that size is even sketched."""
         for name in self.sizes:
             value = config.get(name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise BadRequest(f"{source}: {name} is {value!r}, should be a whole number from 1")
+            if type(value) is not int or not 1 <= value <= _LARGEST:
+                raise BadRequest(f"{source}: {name} is {_shown(value)}, should be a whole number from 1 to {_LARGEST}")
         for whole, part in self.divides:
             if config[whole] % config[part]:
                 raise BadRequest(f"{source}: {part} {config[part]} does not divide {whole} {config[whole]}")
+        if config[self.width] % self.grain:
+            raise BadRequest(f"{source}: {self.width} {config[self.width]} is no multiple of {self.grain}")
+        side, patch = self.sample_shape(config)[1], config["patch_size"]
+        if not side or side % patch:
+            raise BadRequest(f"{source}: patch_size {patch} does not divide the side of an image, {side}")
+        ratio = config.get("mlp_ratio", 4.0)
+        if not _is_number(ratio) or not 0 < ratio <= _LARGEST:
+            raise BadRequest(f"{source}: mlp_ratio is {_shown(ratio)}, should be a number above 0")
+        for name, valid in self.choices.items():
+            if config.get(name, valid[0]) not in valid:
+                raise BadRequest(f"{source}: {name} is {_shown(config[name])}, not one of: {', '.join(valid)}")
+        for name, most in self.counts.items():
+            value = config.get(name, most)
+            if not re.fullmatch(r"[0-9]{1,9}", str(value)) or not 1 <= int(value) <= most:
+                raise BadRequest(f"{source}: {name} is {_shown(value)}, should be a whole number from 1 to {most}")
+        for name in self.limits:
+            value = config.get(name)
+            if value is not None and not (_is_number(value) and value > 0):
+                raise BadRequest(f"{source}: {name} is {_shown(value)}, should be null or a number above 0")
+
+    def check_lengths(self, config: Mapping[str, Any], names: Iterable[str], source: object) -> None:
+        """BadRequest unless the tensors `names` are of as many layers in every list as the config says."""
+        names = list(names)
+        for prefix, entry in self.lists.items():
+            found = {name[len(prefix) + 1 :].split(".")[0] for name in names if name.startswith(f"{prefix}.")}
+            if len(found) != config[entry]:
+                raise BadRequest(
+                    f"{source} does not fit together: its config says {config[entry]} {prefix}, "
+                    f"the file has {len(found)}"
+                )
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]  # just checked
+
+
+def _shown(value: object) -> str:
+    """A value from a stranger's file, fit for one line."""
+    return repr(value)[:60]
 
 
 _DIT: dict[str, Any] = {
     "stacks": {"blocks": "depth"},
     "sizes": ("input_size", "patch_size", "in_channels", "hidden_size", "depth", "num_heads", "num_classes"),
-    "divides": (("hidden_size", "num_heads"), ("input_size", "patch_size")),
+    "divides": (("hidden_size", "num_heads"),),
     "channels": "in_channels",
     "classes": "num_classes",
     "width": "hidden_size",
     "heads": "num_heads",
     "side": ("input_size", None),
+    "lists": {"blocks": "depth"},
+    "grain": 4,  # positions have two dimensions, each with a sine and a cosine
 }
+_MAR_STACKS = {"encoder_blocks": "encoder_depth", "decoder_blocks": "decoder_depth"}
 _ROWS = (
     Family("dit", "DiT", "tinylab.models.dit:DiT", "diffusion transformer, predicts noise", **_DIT),
-    Family("sit", "SiT", "tinylab.models.sit:SiT", "interpolant transformer, predicts velocity", **_DIT),
+    Family(
+        "sit",
+        "SiT",
+        "tinylab.models.sit:SiT",
+        "interpolant transformer, predicts velocity",
+        choices={"path": ("linear", "gvp", "vp")},
+        **_DIT,
+    ),
     Family(
         "mar",
         "MAR",
         "tinylab.models.mar:MAR",
         "masked autoregressive transformer, draws hidden tokens",
-        stacks={"encoder_blocks": "encoder_depth", "decoder_blocks": "decoder_depth"},
+        stacks=_MAR_STACKS,
+        lists={**_MAR_STACKS, "diffloss.net.res_blocks": "diffloss_d"},
         sizes=(
             *("img_size", "vae_stride", "patch_size", "vae_embed_dim", "class_num", "buffer_size"),
             *("encoder_embed_dim", "encoder_depth", "encoder_num_heads"),
@@ -101,6 +165,8 @@ _ROWS = (
         width="encoder_embed_dim",
         heads="encoder_num_heads",
         side=("img_size", "vae_stride"),
+        counts={"num_sampling_steps": 1000, "diffusion_batch_mul": 1024},
+        limits=("clip_value",),
     ),
 )
 FAMILIES: Mapping[str, Family] = MappingProxyType({row.name: row for row in _ROWS})
@@ -115,6 +181,20 @@ def family_of(config: Mapping[str, Any], source: object) -> Family:
     known = ", ".join(family.class_name for family in FAMILIES.values())
     more = "; `tinylab.models.adapters` takes other diffusers transformers" if str(name).endswith("Model") else ""
     raise BadRequest(f"{source} holds a {name!r}; Tinylab reads models of the classes {known}{more}")
+
+
+def history_fits(kept: Any, full_depth: Any, depth: Mapping[str, int]) -> bool:
+    """Whether a model of `depth` can have been cut from `full_depth` by keeping `kept`; both are from a file."""
+    try:
+        return set(kept) == set(full_depth) == set(depth) and all(
+            {type(number) for number in (*kept[stack], full_depth[stack])} == {int}
+            and list(kept[stack]) == sorted({*kept[stack]})
+            and len(kept[stack]) == count
+            and 0 <= kept[stack][0] <= kept[stack][-1] < full_depth[stack]
+            for stack, count in depth.items()
+        )
+    except (TypeError, KeyError):
+        return False
 
 
 def in_order(stacks: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ from tinylab.models.diffusers_layout import from_diffusers
 from tinylab.models.families import Family
 from tinylab.models.reader import DigitReader
 from tinylab.paths import assets_folder
-from tinylab.tensor_file import read_header
+from tinylab.tensor_file import check_tensors, read_header
 
 __all__ = ["load_model", "load_reader", "model_class", "pick_device", "save_model", "sketch"]
 
@@ -36,9 +36,11 @@ def load_model(reference: str, device: str = "cpu") -> Denoiser:
     info = describe_model(reference)
     try:
         model = sketch(info.family, info.config)
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         name = info.family.class_name
-        raise BadRequest(f"{info.path / 'config.json'} does not describe a {name}: {error}") from None
+        raise BadRequest(
+            f"{info.path / 'config.json'} does not describe a {name}: {' '.join(str(error).split())}"
+        ) from None
     if is_diffusers(info.path):
         _, state = from_diffusers(info.path)
         _check_finite(state, info.path)
@@ -63,21 +65,8 @@ def sketch(family: Family, config: Mapping[str, Any]) -> Denoiser:
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fill `model` (on the meta device) from a safetensors file; names and shapes must agree exactly."""
-    header = read_header(path)
-    declared = {name: tuple(entry["shape"]) for name, entry in header.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    missing, foreign = sorted(wanted.keys() - declared.keys()), sorted(declared.keys() - wanted.keys())
-    if missing or foreign:
-        parts = [f"lacks {missing[0]} and {len(missing) - 1} more"] if missing else []
-        parts += [f"has unknown {foreign[0]} and {len(foreign) - 1} more"] if foreign else []
-        raise BadRequest(f"{path} does not fit its config: {'; '.join(parts)}")
-    for name, shape in wanted.items():
-        if declared[name] != shape:
-            raise BadRequest(f"{path} does not fit its config: {name} is {declared[name]}, should be {shape}")
-        if header[name]["dtype"] != "F32":
-            raise BadRequest(
-                f"{path}: {name} is {header[name]['dtype']}, should be F32; convert the weights to float32"
-            )
+    check_tensors(wanted, read_header(path), path)
     try:
         tensors = load_file(path)
     except SafetensorError as error:

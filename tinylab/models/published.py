@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tinylab.errors import BadRequest
-from tinylab.models.families import FAMILIES, Family
+from tinylab.models.families import FAMILIES, Family, history_fits
 from tinylab.models.published_shapes import expected_shapes
 from tinylab.models.sizes import HEADS, size_name
 
@@ -27,7 +27,7 @@ class Hints:
         num_heads: attention heads, for widths that no published size has; of a MAR's encoder.
         decoder_num_heads: of a MAR's decoder, if it has others.
         patch_size, vae_stride: of a MAR; its tensors only fix their products with other sizes.
-        num_sampling_steps, diffusion_batch_mul: of a MAR's head, which leave no trace in its tensors.
+        num_sampling_steps, diffusion_batch_mul, clip_value: of a MAR's head, which leave no trace in its tensors.
         path: of a SiT.
         kept, full_depth: what a model was cut from.
     """
@@ -39,6 +39,7 @@ class Hints:
     vae_stride: int | None = None
     num_sampling_steps: int | None = None
     diffusion_batch_mul: int | None = None
+    clip_value: float | None = None
     path: str | None = None
     kept: dict[str, list[int]] | None = None
     full_depth: dict[str, int] | None = None
@@ -180,6 +181,11 @@ def _mar_config(shapes: Shapes, source: object, hints: Hints, notes: list[str]) 
             f"read as latents of {values // patch**2} channels, {side}x{side}, in patches of {patch}, {stride} pixels "
             "of the picture to one of the latent; --patch-size and --vae-stride say otherwise"
         )
+    decoder_heads = hints.decoder_num_heads
+    if decoder_heads is None:
+        decoder_heads = _heads(wide, source, hints.num_heads)
+        if hints.num_heads is not None and wide != width:
+            notes.append(f"its decoder, of another width than its encoder, is taken to have {decoder_heads} heads, too")
     return {
         "img_size": side * stride,
         "vae_stride": stride,
@@ -189,7 +195,7 @@ def _mar_config(shapes: Shapes, source: object, hints: Hints, notes: list[str]) 
         "encoder_num_heads": _heads(width, source, hints.num_heads),
         "decoder_embed_dim": wide,
         "decoder_depth": _depth(shapes, "decoder_blocks", source),
-        "decoder_num_heads": _heads(wide, source, hints.decoder_num_heads or hints.num_heads),
+        "decoder_num_heads": _heads(wide, source, decoder_heads),
         "mlp_ratio": _mlp_ratio(shapes, "encoder_blocks", width, source),
         "vae_embed_dim": values // patch**2,
         "class_num": classes,
@@ -198,6 +204,7 @@ def _mar_config(shapes: Shapes, source: object, hints: Hints, notes: list[str]) 
         "diffloss_w": head_width,
         "num_sampling_steps": hints.num_sampling_steps or 100,
         "diffusion_batch_mul": hints.diffusion_batch_mul or 4,
+        "clip_value": hints.clip_value,
     }
 
 
@@ -266,18 +273,7 @@ def _check_agreement(wanted: Shapes, found: Shapes, source: object, family: Fami
 
 def _check_history(config: Mapping[str, Any], depth: Mapping[str, int], source: object) -> None:
     """What a file says of the model it was cut from must be possible."""
-    kept, full = config["kept"], config["full_depth"]
-    try:
-        fits = set(kept) == set(full) == set(depth) and all(
-            {type(number) for number in (*kept[stack], full[stack])} == {int}
-            and kept[stack] == sorted({*kept[stack]})
-            and len(kept[stack]) == count
-            and 0 <= kept[stack][0] <= kept[stack][-1] < full[stack]
-            for stack, count in depth.items()
-        )
-    except (TypeError, KeyError):
-        fits = False
-    if not fits:
+    if not history_fits(config["kept"], config["full_depth"], depth):
         raise BadRequest(f"{source}: what it says of the model it was cut from does not fit {dict(depth)}")
 
 

@@ -23,17 +23,12 @@ __all__ = ["export_folder", "export_published"]
 _PICKLES = (".pt", ".pth")
 # What a state dict does not tell, noted in safetensors' metadata for `tinylab convert`.
 _NOTED = (
-    *(
-        "num_heads",
-        "decoder_num_heads",
-        "patch_size",
-        "vae_stride",
-        "path",
-        "num_sampling_steps",
-        "diffusion_batch_mul",
-    ),
+    *("num_heads", "decoder_num_heads", "patch_size", "vae_stride", "path"),
+    *("num_sampling_steps", "diffusion_batch_mul", "clip_value"),
     *("kept", "full_depth"),
 )
+# What `tinylab convert` assumes where nothing tells otherwise: entry -> value. The first two have a flag.
+_ASSUMED = {"patch_size": 1, "vae_stride": 16, "num_sampling_steps": 100, "diffusion_batch_mul": 4, "clip_value": None}
 
 
 def export_published(model: Denoiser, path: Path) -> list[str]:
@@ -88,15 +83,27 @@ def _notes(model: Denoiser, path: Path) -> list[str]:
         notes.append(
             f"the original code has no model of this size: build one of {depth} blocks with this config to load it"
         )
-    if path.suffix.lower() in _PICKLES:
-        heads, width = config[family.heads], config[family.width]
-        options = [f"--family {family.name}"] if family.name == "sit" else []
-        options += [f"--num-heads {heads}"] if HEADS.get(width) != heads else []
-        if options:
-            notes.append(f"the state dict alone does not tell all: read it back with {' '.join(options)}")
-        if config.get("kept"):
-            notes.append("which blocks were kept is not in it; a .safetensors export notes that")
-    return notes
+    return notes + (_left_out(family, config) if path.suffix.lower() in _PICKLES else [])
+
+
+def _left_out(family: Family, config: dict[str, Any]) -> list[str]:
+    """What a pickle of the state dict alone does not tell, and the options that tell it on the way back."""
+    heads, width = config[family.heads], config[family.width]
+    options = [f"--family {family.name}"] if family.name == "sit" else []
+    options += [f"--num-heads {heads}"] if HEADS.get(width) != heads else []
+    lost = [f"path {config['path']}"] if config.get("path", "linear") != "linear" else []
+    if family.name == "mar":
+        odd = {name: config[name] for name, value in _ASSUMED.items() if str(config[name]) != str(value)}
+        flags = {name: odd.pop(name) for name in ("patch_size", "vae_stride") if name in odd}
+        options += [f"--{name.replace('_', '-')} {value}" for name, value in flags.items()]
+        wide, others = config["decoder_embed_dim"], config["decoder_num_heads"]
+        told = HEADS.get(wide) if HEADS.get(width) == heads else heads
+        if told != others:
+            odd["decoder_num_heads"] = others
+        lost += [f"{name} {value}" for name, value in odd.items()]
+    lost += ["which blocks were kept"] if config.get("kept") else []
+    notes = [f"the state dict alone does not tell all: read it back with {' '.join(options)}"] if options else []
+    return notes + ([f"not in it: {', '.join(lost)}; a .safetensors export notes that"] if lost else [])
 
 
 def export_folder(model: Denoiser, out: Path) -> list[str]:

@@ -26,7 +26,10 @@ __all__ = ["GROUPS", "check_archive", "main", "read_checkpoint"]
 
 # `--weights` -> the entries of a checkpoint that hold such weights. `auto` tries them in this order.
 GROUPS: Mapping[str, tuple[str, ...]] = {"ema": ("ema", "model_ema"), "model": ("model", "state_dict"), "plain": ("",)}
-_SETTINGS = {"model": str, "path_type": str, "prediction": str, "patch_size": int, "vae_stride": int}
+_SETTINGS = {
+    **{"model": str, "path_type": str, "prediction": str},
+    **{"patch_size": int, "vae_stride": int, "num_sampling_steps": str, "diffusion_batch_mul": int},
+}
 _SLACK = 256 * 2**20  # bytes of memory beyond two file sizes
 _TENSORS_LIMIT = 100_000
 _NUMBERS = ("float16", "bfloat16", "float32", "float64")

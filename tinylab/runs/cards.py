@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,18 @@ from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models
 from tinylab.models.hub_names import is_hub_reference, parse_hub_reference
-from tinylab.presets import TrainPreset
+from tinylab.presets import TrainPreset, train_config
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
 
 __all__ = ["shallow_card", "training_card"]
 
 
-def training_card(config: TrainConfig, preset: TrainPreset, scores: Mapping[str, Any], run: Run) -> str:
-    """Markdown for a model trained from nothing."""
+def training_card(config: TrainConfig, preset: TrainPreset, scores: Mapping[str, Any], run: Run, *, device: str) -> str:
+    """Markdown for a model trained from nothing on `device`, as a person calls it."""
     minutes = run.stored_status().seconds / 60
     values = "\n".join(f"| {name} | {value} |" for name, value in config.model_dump(exclude={"kind"}).items())
     measured = "\n".join(f"| {name.replace('_', ' ')} | {_show(value)} |" for name, value in scores.items())
-    command = f"tinylab train --preset {config.preset} --seed {config.seed} --steps {config.steps}"
     picture = "![samples](samples.png)\n\n" if preset.family != "reader" else ""
     return f"""---
 license: apache-2.0
@@ -35,8 +35,8 @@ tags: [tinylab, {preset.family}]
 {preset.summary[0].upper()}{preset.summary[1:]}. Trained on the 1,500 training images of scikit-learn's bundled
 handwritten digits (297 are held out), scaled to [-1, 1].
 
-{picture}Made by `{command}` in {max(1, minutes):.0f} minute(s)
-on a CPU with {config.threads or "all"} thread(s). The saved weights are the moving average.
+{picture}Made by `{_command(config)}` in {max(1, minutes):.0f} minute(s)
+on {device} with {config.threads or "all"} CPU thread(s). The saved weights are the moving average.
 
 | score | value |
 |---|---|
@@ -46,6 +46,15 @@ on a CPU with {config.threads or "all"} thread(s). The saved weights are the mov
 |---|---|
 {values}
 """
+
+
+def _command(config: TrainConfig) -> str:
+    """The command that makes the model again: with every value that is not the preset's own."""
+    usual = train_config(config.preset)
+    shown = {"preset": config.preset, "seed": config.seed, "steps": config.steps}
+    shown |= {name: value for name, value in config if name != "kind" and value != getattr(usual, name)}
+    words = [word for name, value in shown.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["tinylab", "train", *words])
 
 
 def _show(value: Any) -> str:

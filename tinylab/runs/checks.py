@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,18 +17,19 @@ from tinylab.config import (
     SearchConfig,
     TrainConfig,
 )
-from tinylab.data.catalog import DIGITS, describe_data
+from tinylab.data.catalog import DIGITS, describe_data, locate_latents
 from tinylab.data.classes import parse_classes
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.models.autoencoder_catalog import describe_autoencoder
 from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, locate_model
 from tinylab.models.hub_names import is_hub_reference
-from tinylab.paths import exists, runs_folder
+from tinylab.paths import exists
 from tinylab.presets import search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, LOOKS_AT_DATA
+from tinylab.pruning.criteria.oracle import check_keep
 from tinylab.pruning.plan import DepthPlan, NMPattern
-from tinylab.runs.store import find_plan
+from tinylab.runs.store import find_plan, find_run
 from tinylab.sampling import sampler_for
 
 __all__ = [
@@ -50,25 +52,59 @@ def check(config: JobConfig) -> None:
 
 
 def anchored(config: C) -> C:
-    """The config with its paths made absolute, so that a resumed run finds them from any working folder."""
+    """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
     for name in ("model", "plan", "run", "against", "plans", "data", "vae"):
         value = getattr(config, name, None)
+        place = _path_place if isinstance(config, EncodeConfig) else _PLACES[name]
         if isinstance(value, str):
-            changes[name] = _absolute(value)
+            changes[name] = _absolute(value, place)
         elif value:
-            changes[name] = tuple(map(_absolute, value))
+            changes[name] = tuple(_absolute(one, place) for one in value)
     return config.model_copy(update=changes)
 
 
-def _absolute(reference: str) -> str:
-    """A built-in name or the id of a run as it is, a path as an absolute one, the Hub's `main` as its commit."""
+def _absolute(reference: str, place: Callable[[str], Path | None]) -> str:
+    """A built-in name as it is, the Hub's `main` as its commit, all else as the absolute path that `place` finds."""
     if is_hub_reference(reference):
         from tinylab.models.hub import fetch_pinned
 
         return str(fetch_pinned(reference).pinned)
-    known = reference in ("", "auto", DIGITS, *built_in_models()) or exists(runs_folder() / reference)
-    return reference if known or not exists(Path(reference)) else str(Path(reference).absolute())
+    if reference in ("", "auto", DIGITS, *built_in_models()):
+        return reference
+    found = place(reference)
+    return str(found) if found else reference
+
+
+def _path_place(reference: str) -> Path | None:
+    return Path(reference).absolute() if exists(Path(reference)) else None
+
+
+def _run_place(reference: str) -> Path | None:
+    """A file as `find_plan` reads it, else the run that `find_run` finds."""
+    if exists(Path(reference)) and Path(reference).is_file():
+        return Path(reference).absolute()
+    return find_run(reference).path.absolute()
+
+
+def _model_place(reference: str) -> Path | None:
+    return _home(locate_model(reference), "model")
+
+
+def _data_place(reference: str) -> Path | None:
+    return _home(locate_latents(reference), "latents")
+
+
+def _home(folder: Path, part: str) -> Path:
+    """The folder of a run, if `folder` is that part of it: people know the run."""
+    whole = folder.absolute()
+    return whole.parent if whole.name == part and exists(whole.parent / "status.json") else whole
+
+
+_PLACES: dict[str, Callable[[str], Path | None]] = {
+    **{"model": _model_place, "against": _model_place, "data": _data_place, "vae": _path_place},
+    **{"plan": _run_place, "plans": _run_place, "run": _run_place},
+}
 
 
 def data_if_any(reference: str, model: str) -> str | None:
@@ -100,7 +136,7 @@ def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
 
 
 def recovery_source(config: FinetuneConfig) -> tuple[str, DepthPlan]:
-    """The full model and the plan that a fine-tuning starts from."""
+    """The full model and the plan that a fine-tuning starts from; the plan names that model."""
     if [config.run, config.plan, config.indices].count(None) != 2:
         raise BadRequest(
             "name what to keep, one way: --run RUN (a finished search or prune), --plan FILE or --indices A,B,…"
@@ -113,7 +149,7 @@ def recovery_source(config: FinetuneConfig) -> tuple[str, DepthPlan]:
     if not model:
         raise BadRequest("the plan does not say which model it is for; add --model")
     plan.check_fits(describe_model(model).depth)
-    return model, plan
+    return model, replace(plan, model=model)
 
 
 def _train(config: TrainConfig) -> None:
@@ -136,6 +172,7 @@ def _prune(config: PruneConfig) -> None:
     if all(given):
         raise BadRequest("give either --plan or --indices, not both")
     if config.plan is not None:
+        _check_only_plan(config)
         _check_made_for(find_plan(config.plan), config.model)
     elif config.indices is not None:
         if config.method not in ("indices", PruneConfig.model_fields["method"].default):
@@ -151,6 +188,13 @@ def _prune(config: PruneConfig) -> None:
             data_for(config.data, config.model)
 
 
+def _check_only_plan(config: PruneConfig) -> None:
+    """BadRequest for options that choose blocks beside a plan that has chosen them."""
+    for name in ("method", "keep", "samples"):
+        if getattr(config, name) != PruneConfig.model_fields[name].default:
+            raise BadRequest(f"--plan says which blocks to keep; leave out --{name} {getattr(config, name)}")
+
+
 def _check_made_for(plan: DepthPlan, model: str) -> None:
     """BadRequest unless the plan fits the model and, where it names one, was made for it."""
     plan.check_fits(describe_model(model).depth)
@@ -159,9 +203,8 @@ def _check_made_for(plan: DepthPlan, model: str) -> None:
 
 
 def _check_method(method: str, keep: int, depth: dict[str, int]) -> None:
-    half = sum(count // 2 for count in depth.values())
-    if CRITERIA.entry(method).name == "oracle" and keep != half:
-        raise BadRequest(f"method 'oracle' keeps exactly half of the blocks; use --keep {half}")
+    if CRITERIA.entry(method).name == "oracle":
+        check_keep(keep, depth)
 
 
 def _finetune(config: FinetuneConfig) -> None:
@@ -202,6 +245,10 @@ def _compare(config: CompareConfig) -> None:
     for plan in plans:
         _check_made_for(plan, config.model)
     keep = blocks_compared(config, plans, depth)
+    for names in (config.methods, config.plans):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise BadRequest(f"{twice!r} is named twice; compare each once")
     for method in config.methods:
         if CRITERIA.entry(method).name == "indices":
             raise BadRequest(

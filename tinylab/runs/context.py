@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinylab import atomic
+from tinylab.errors import Stopped
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.record import Run, own_process
 from tinylab.training.recorder import StepRecord
@@ -26,7 +27,6 @@ class JobContext:
 
     def __init__(self, run: Run, *, quiet: bool = False) -> None:
         self.run = run
-        self._writer = MetricsWriter(run.metrics_path)
         self._stop = False
         self._began = self._written = time.time()
         self._first: int | None = None
@@ -34,6 +34,7 @@ class JobContext:
         self._seconds_before = self._status.seconds
         self._quiet = quiet
         self._bar: tqdm | None = None
+        self._writer = MetricsWriter(run.metrics_path)
         run.write_status(self._status)
 
     def rewind(self, step: int) -> None:
@@ -50,9 +51,7 @@ class JobContext:
         if self._first is None:
             self._first = step
         self._show(step, steps, message)
-        if now - self._written < _HEARTBEAT and step < steps and message == self._status.message:
-            return
-        self._written = now
+        due = now - self._written >= _HEARTBEAT or step >= steps or message != self._status.message
         pace = (now - self._began) / max(1, step - self._first + 1)
         self._status = replace(
             self._status,
@@ -63,7 +62,9 @@ class JobContext:
             seconds=self._seconds_before + now - self._began,
             seconds_left=pace * (steps - step),
         )
-        self.run.write_status(self._status)
+        if due:  # what is not written now, the next status or the last one says
+            self._written = now
+            self.run.write_status(self._status)
 
     def _show(self, step: int, steps: int, message: str) -> None:
         if self._bar is None:
@@ -75,6 +76,11 @@ class JobContext:
     def should_stop(self) -> bool:
         """True once the process got a signal."""
         return self._stop
+
+    def stop_here(self, how_to_go_on: str) -> None:
+        """Raise Stopped where somebody asked for it: for work that is short enough to be done again."""
+        if self._stop:
+            raise Stopped(f"stopped; {how_to_go_on}")
 
     def artifact(self, name: str, data: bytes) -> Path:
         """Store a result file, atomically."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tinylab.registry import Registry
 from tinylab.runs.checks import anchored, check
 from tinylab.runs.context import JobContext
 from tinylab.runs.record import Run
+from tinylab.runs.sole import sole_process
+from tinylab.runs.store import new_run
 from tinylab.runs.threads import use_threads
 
 __all__ = ["JOBS", "execute", "start_run"]
@@ -22,40 +25,53 @@ for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "enco
     JOBS.register(_kind, f"tinylab.runs.jobs.{_kind}", summary=f"the {_kind} job")
 
 
-def start_run(config: JobConfig, path: Path) -> Run:
-    """Check the config and create its run folder."""
+def start_run(config: JobConfig, path: Path | None = None) -> Run:
+    """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
     check(config)
-    return Run.create(path, anchored(config))
+    found = anchored(config)
+    return Run.create(path, found) if path else new_run(found)
 
 
 def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
     """Do the job of `run`, from its newest checkpoint if there is one, and return its result.
 
     Raises:
+        BadRequest: another process computes it; its status is left alone.
         BadRequest, Failure, Stopped: as the job does; the run's status says the same.
     """
-    config = run.config()
-    with atomic.disk_errors(f"free some space, then `tinylab resume {run.path}`"):
-        context = JobContext(run, quiet=quiet)
+    with atomic.disk_errors(f"free some space, then `tinylab resume {run.path}`"), sole_process(run):
+        stored = run.stored_status()
+        if stored.state == "finished":  # by a process that was faster
+            return run.result()
         try:
-            with context.signals():
-                use_threads(config.threads)
-                result = JOBS.get(config.kind).run(config, context)
-                run.write_result(result)
-        except Stopped as stop:
-            context.finish("stopped", str(stop))
-            raise
-        except KeyboardInterrupt:
-            context.finish("interrupted", "ended before the next checkpoint; resume it")
-            raise Stopped("interrupted") from None
+            config = run.config()
+            context = JobContext(run, quiet=quiet)
         except (BadRequest, Failure) as error:
-            context.finish("failed", str(error))
+            run.write_status(replace(stored, state="failed", message=str(error)))
             raise
-        except Exception as error:
-            _finish_unexpected(context, error)
-            raise
-        context.finish("finished")
-        return result
+        return _compute(config, context)
+
+
+def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
+    try:
+        with context.signals():
+            use_threads(config.threads)
+            result = JOBS.get(config.kind).run(config, context)
+            context.run.write_result(result)
+    except Stopped as stop:
+        context.finish("stopped", str(stop))
+        raise
+    except KeyboardInterrupt:
+        context.finish("interrupted", "ended before the next checkpoint; resume it")
+        raise Stopped("interrupted") from None
+    except (BadRequest, Failure) as error:
+        context.finish("failed", str(error))
+        raise
+    except Exception as error:
+        _finish_unexpected(context, error)
+        raise
+    context.finish("finished")
+    return result
 
 
 def _finish_unexpected(context: JobContext, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,10 @@ import psutil
 
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
+from tinylab.interpreter import module_command, module_environment
 from tinylab.runs.checks import anchored, check
 from tinylab.runs.record import Run, Status
-from tinylab.runs.store import list_runs, new_run_path
+from tinylab.runs.store import list_runs, new_run
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "warm_up"]
 
@@ -36,7 +37,7 @@ class _Spare:
     def warm_up(self) -> None:
         """Start the process, if none is waiting."""
         if self.process is None or self.process.poll() is not None:
-            self.process = _python("-m", "tinylab.runs.worker", stdin=subprocess.PIPE)
+            self.process = _worker()
 
     def take(self, waiting: Status, run: Run) -> None:
         """Name the waiting process in the status of `run`, then hand it the run."""
@@ -53,11 +54,13 @@ class _Spare:
 
 _spare = _Spare()
 _children: list[subprocess.Popen] = []
+_turn = threading.RLock()  # one browser tab at a time asks whether a job is at work, and starts one
 
 
 def warm_up() -> None:
     """Have a process ready for the next job."""
-    _spare.warm_up()
+    with _turn:
+        _spare.warm_up()
 
 
 def launch(config: JobConfig, path: Path | None = None) -> Run:
@@ -67,28 +70,32 @@ def launch(config: JobConfig, path: Path | None = None) -> Run:
         BadRequest: the config is wrong, or another job is at work (one at a time on this machine).
     """
     check(config)
-    _refuse_second()
-    run = Run.create(path or new_run_path(config.kind), anchored(config))
-    _start(run)
-    return run
+    found = anchored(config)
+    with _turn:
+        _refuse_second()
+        run = Run.create(path, found) if path else new_run(found)
+        _start(run)
+        return run
 
 
 def relaunch(run: Run) -> None:
     """Let a stopped, failed or interrupted run go on from its newest checkpoint."""
-    status = run.status()
-    if status.active:
-        raise BadRequest(f"run {run.id} is at work already")
-    if status.state == "finished":
-        raise BadRequest(f"run {run.id} is finished; start a new one")
-    check(run.config())
-    _refuse_second()
-    _start(run)
+    with _turn:
+        status = run.status()
+        if status.active:
+            raise BadRequest(f"run {run.id} is at work already")
+        if status.state == "finished":
+            raise BadRequest(f"run {run.id} is finished; start a new one")
+        if not any(run.checkpoints.glob("*")):  # what has begun has all it needs of plans that are gone since
+            check(run.config())
+        _refuse_second()
+        _start(run)
 
 
 def stop(run: Run) -> None:
     """Ask a job to stop at its next safe point; kill it if it does not within a grace period."""
     status = run.status()
-    if not status.active or not status.pid:
+    if not status.active:
         return
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(status.pid)
@@ -114,7 +121,8 @@ def active_run() -> Run | None:
 
 def reap() -> None:
     """Collect ended child processes, so that they do not linger as zombies."""
-    _children[:] = [child for child in _children if child.poll() is None]
+    with _turn:
+        _children[:] = [child for child in _children if child.poll() is None]
 
 
 def _refuse_second() -> None:
@@ -124,16 +132,15 @@ def _refuse_second() -> None:
 
 
 def _start(run: Run) -> None:
-    waiting = replace(
-        run.stored_status(), state="starting", message="", pid=0, heartbeat=time.time(), seconds_left=None
-    )
+    waiting = replace(run.stored_status(), state="starting", message="", heartbeat=time.time(), seconds_left=None)
     _spare.take(waiting, run)
 
 
-def _python(*arguments: str, stdin: int) -> subprocess.Popen:
+def _worker() -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=stdin,
+        module_command("tinylab.runs.worker"),
+        env=module_environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

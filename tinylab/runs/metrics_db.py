@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from tinylab.errors import Failure
 from tinylab.training.recorder import StepRecord
 
 __all__ = ["MetricsReader", "MetricsWriter"]
@@ -23,14 +24,27 @@ class MetricsWriter:
     """Writes each logged step in one transaction, so that no reader ever sees half a step."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=10)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        self._path = path
+        with self._sound():
+            self._db = sqlite3.connect(path, timeout=10)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        """Turn a damaged file into a Failure that names the mend."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            passing = isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error)
+            if passing:  # a full disk, say: the file is sound, and `disk_errors` names the mend
+                raise
+            raise Failure(f"{self._path} is damaged ({error}); delete it to go on without its curves") from error
 
     def write(self, step: int, record: StepRecord) -> None:
         """Store (or replace) the record of `step`."""
-        with self._db:
+        with self._sound(), self._db:
             rows = [(step, name, float(value)) for name, value in record.scalars.items()]
             self._db.executemany("INSERT OR REPLACE INTO scalars VALUES (?, ?, ?)", rows)
             lists = [(step, name, _encode(values)) for name, values in record.vectors.items()]
@@ -38,7 +52,7 @@ class MetricsWriter:
 
     def rewind(self, step: int) -> None:
         """Drop everything after `step`."""
-        with self._db:
+        with self._sound(), self._db:
             for table in ("scalars", "vectors"):
                 self._db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
 

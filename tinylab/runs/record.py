@@ -4,14 +4,16 @@ config.json   the job config             metrics.db    everything measured on th
 status.json   state, progress, process   checkpoints/  where a stopped run goes on
 origin.json   versions, git commit       artifacts/    results: result.json, pictures
 log.txt       what the process said      plan.json     the kept layers (search, prune)
-model/        the saved model (train, prune, finetune)
+model/        the saved model            lock          held by the process that computes
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from dataclasses import asdict, dataclass, replace
@@ -24,11 +26,15 @@ import psutil
 from tinylab import atomic
 from tinylab.config import JobConfig, parse_config
 from tinylab.errors import BadRequest
+from tinylab.json_file import read_object
 from tinylab.paths import exists
 
-__all__ = ["ACTIVE", "Run", "Status"]
+__all__ = ["ACTIVE", "STATES", "Run", "Status", "Taken", "own_process"]
 
-ACTIVE = ("starting", "running", "stopping")
+ACTIVE = ("starting", "running")
+STATES = ("created", *ACTIVE, "stopped", "finished", "failed", "interrupted")
+_LARGEST = 64 * 2**20  # bytes of a file of JSON that is still read
+_MOST = 1e12  # no time, step or process number is larger
 _PACKAGES = ("tinylab", "torch", "diffusers", "peft", "numpy", "scikit-learn")
 
 
@@ -36,7 +42,7 @@ _PACKAGES = ("tinylab", "torch", "diffusers", "peft", "numpy", "scikit-learn")
 class Status:
     """How a run stands. Times are seconds since the epoch; `pid` and `process_start` name one process for sure."""
 
-    state: str = "created"  # created, starting, running, stopping, stopped, finished, failed, interrupted
+    state: str = "created"  # one of STATES
     message: str = ""
     step: int = 0
     steps: int = 0
@@ -52,29 +58,67 @@ class Status:
         """True while a process works on the run."""
         return self.state in ACTIVE
 
+    @classmethod
+    def of(cls, values: Any) -> Status:
+        """The status with these values, where each is what it should be; ValueError where one is not."""
+        status = cls(**values)
+        for name, given in asdict(status).items():
+            default = getattr(cls, name)
+            number = isinstance(given, int | float) and not isinstance(given, bool) and -_MOST < given < _MOST
+            if name == "seconds_left":
+                fits = given is None or number
+            elif isinstance(default, str):
+                fits = isinstance(given, str)
+            else:
+                fits = number and (isinstance(default, float) or isinstance(given, int))
+            if not fits:
+                raise ValueError(f"{name} cannot be {given!r}")
+        if status.state not in STATES:
+            raise ValueError(f"there is no state {status.state!r}")
+        return status
+
+
+class Taken(BadRequest):
+    """The folder for a new run is in use."""
+
 
 class Run:
     """One run folder. Reading never changes it; only the job's own process and its launcher write."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._made = False  # True where `create` made the folder itself
 
     @classmethod
     def create(cls, path: Path, config: JobConfig) -> Run:
-        """Make a new run folder; BadRequest if the place is taken or cannot be written."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadRequest(f"{path} is in use; choose another folder for --out, or delete it first")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            for name in ("checkpoints", "artifacts"):
-                (path / name).mkdir(exist_ok=True)
-        except OSError as error:
-            raise BadRequest(f"cannot write to {path}: {error.strerror}; choose another folder for --out") from None
+        """Make a new run folder.
+
+        Raises:
+            Taken: something lies there, or another process makes a run there at this moment.
+            BadRequest: the place cannot be written.
+            Failure: the disk is full; nothing is left behind.
+        """
         run = cls(path)
-        with atomic.disk_errors("free some space and start again"):
-            atomic.write_text(path / "origin.json", json.dumps(_origin(), indent=2))
-            run.write_status(Status(created=time.time()))
-            atomic.write_text(path / "config.json", config.to_json())  # last: it makes the folder a run
+        try:
+            run._made = not path.exists()
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise FileExistsError
+            (path / "checkpoints").mkdir()  # of two that got this far, one makes it
+            (path / "artifacts").mkdir()
+        except FileExistsError:
+            raise Taken(f"{path} is in use; choose another folder for --out, or delete it first") from None
+        except OSError as error:
+            place = _shortened(path)
+            raise BadRequest(f"cannot write to {place}: {error.strerror}; choose another folder for --out") from None
+        try:
+            with atomic.disk_errors("free some space and start again"):
+                atomic.write_text(path / "origin.json", json.dumps(_origin(), indent=2))
+                run.write_status(Status(created=time.time()))
+                atomic.write_text(path / "config.json", config.to_json())  # last: it makes the folder a run
+        except BaseException:
+            run._remove()
+            raise
         return run
 
     @classmethod
@@ -114,14 +158,33 @@ class Run:
         """The plan file."""
         return self.path / "plan.json"
 
+    def discard_unused(self) -> None:
+        """Remove a run that `create` made here and that was refused before anything was computed."""
+        with contextlib.suppress(BadRequest, OSError):
+            status, results = self.stored_status(), (self.checkpoints, self.artifacts, self.model_path)
+            if status.step or status.active or any(any(folder.glob("*")) for folder in results):
+                return
+            self._remove()
+
+    def _remove(self) -> None:
+        """Remove everything in the folder, and the folder itself if `create` made it."""
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        if self._made:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def config(self) -> JobConfig:
-        """What was asked."""
-        return parse_config((self.path / "config.json").read_text(), str(self.path / "config.json"))
+        """What was asked; BadRequest if the file is damaged, as for all that is read here."""
+        path = self.path / "config.json"
+        return parse_config(json.dumps(_object(path, "start the job anew")), str(path))
 
     def result(self) -> dict[str, Any]:
         """What a finished run found, {} before."""
-        file = self.artifacts / "result.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        path = self.artifacts / "result.json"
+        return _object(path, "delete it to go on without it") if exists(path) else {}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store what the run found."""
@@ -129,7 +192,12 @@ class Run:
 
     def stored_status(self) -> Status:
         """The status as last written, whether its process still lives or not."""
-        return Status(**json.loads((self.path / "status.json").read_text()))
+        path, mend = self.path / "status.json", "put {} in it, then `tinylab resume` goes on"
+        values = _object(path, mend)
+        try:
+            return Status.of(values)
+        except (TypeError, ValueError):
+            raise BadRequest(f"{path} is damaged; {mend}") from None
 
     def status(self) -> Status:
         """The status now: an active run whose process is gone reads as interrupted."""
@@ -149,14 +217,24 @@ def own_process() -> dict[str, Any]:
 
 
 def _alive(status: Status) -> bool:
-    if not status.pid:
-        return time.time() - status.heartbeat < 30  # being started
     try:
         process = psutil.Process(status.pid)
         same = abs(process.create_time() - status.process_start) < 1
         return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.Error, OverflowError, ValueError):  # the last two: no process can have this number
         return False
+
+
+def _object(path: Path, mend: str) -> dict[str, Any]:
+    found = read_object(path, _LARGEST)
+    if found is None:
+        raise BadRequest(f"{path} is damaged; {mend}")
+    return found
+
+
+def _shortened(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-20:]}"
 
 
 def _origin() -> dict[str, Any]:

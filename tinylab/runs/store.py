@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.paths import exists, runs_folder
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.record import Run
+from tinylab.runs.record import Run, Taken
 
-__all__ = ["find_plan", "find_run", "list_runs", "new_run_path"]
+__all__ = ["damaged_runs", "find_plan", "find_run", "list_runs", "new_run"]
 
 
-def new_run_path(kind: str) -> Path:
-    """A free folder for a new run, named by kind and time."""
-    stem = runs_folder() / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+def new_run(config: JobConfig) -> Run:
+    """A new run of the runs folder, named by kind and time; another of the same second gets a number, too."""
+    stem = runs_folder() / f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, count = stem, 1
-    while path.exists():
-        count += 1
-        path = stem.with_name(f"{stem.name}-{count}")
-    return path
+    while True:
+        try:
+            return Run.create(path, config)
+        except Taken:
+            count += 1
+            path = stem.with_name(f"{stem.name}-{count}")
 
 
 def find_run(reference: str) -> Run:
@@ -34,20 +38,39 @@ def find_run(reference: str) -> Run:
 
 
 def list_runs(kind: str | None = None) -> list[Run]:
-    """All runs of the runs folder, newest first; folders that are no runs are passed over."""
-    folder = runs_folder()
-    if not folder.is_dir():
-        return []
+    """All runs of the runs folder, newest first; damaged ones and folders that are no runs are passed over."""
     runs = []
-    for path in folder.iterdir():
+    for path in _folders():
         try:
             run = Run.open(path)
-            created = run.stored_status().created
-            if kind is None or run.config().kind == kind:
+            created, its_kind = run.stored_status().created, run.config().kind
+            if kind in (None, its_kind):
                 runs.append((created, path.name, run))
-        except (BadRequest, OSError, ValueError, TypeError):
+        except BadRequest:
             continue
     return [run for _, _, run in sorted(runs, key=lambda item: item[:2], reverse=True)]
+
+
+def damaged_runs() -> list[tuple[Path, str]]:
+    """The folders that were runs and cannot be read any more, each with what is wrong."""
+    damaged = []
+    for path in _folders():
+        if not (exists(path / "config.json") and exists(path / "status.json")):
+            continue
+        try:
+            run = Run.open(path)
+            run.stored_status()
+            run.config()
+        except BadRequest as problem:
+            damaged.append((path, str(problem)))
+    return damaged
+
+
+def _folders() -> Iterator[Path]:
+    try:
+        yield from sorted(runs_folder().iterdir())
+    except OSError:  # there are none yet, or none that can be seen
+        return
 
 
 def find_plan(reference: str) -> DepthPlan:

@@ -13,13 +13,16 @@ from tinylab.sampling.drawing import Drawing
 
 __all__ = ["sample"]
 
-_LAST = 0.04  # length of the last step, which goes to data along the drift without noise
+_LAST = 0.04  # length of the last of several steps; it goes to data along the drift without noise
 
 
 def sample(drawing: Drawing) -> Iterator[Tensor]:
     """dx = (v + w s) dt + sqrt(2 w) dW with the diffusion w = sigma_t; one look at the model a step."""
     objective = cast(FlowMatching, drawing.objective)
     x, steps = drawing.start(), drawing.settings.steps
+    if steps == 1:  # no step is left for noise: follow the flow
+        yield x + drawing.predict(x, torch.zeros((), device=x.device))
+        return
     times = torch.linspace(0.0, 1.0 - _LAST, steps, device=x.device)
     for k, t in enumerate(times):
         drift = _drift(drawing, objective, x, t)

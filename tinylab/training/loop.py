@@ -53,11 +53,12 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path, recorder: Record
 
     Raises:
         Stopped: after saving, when the recorder says so.
-        Failure: when the loss is no longer a number.
+        Failure: when the loss or a gradient is no longer a number; nothing is logged or saved of that.
     """
     first = _restore(task, checkpoints)
     recorder.rewind(first)
     parameters = [p for group in task.optimizer.param_groups for p in group["params"]]
+    broken = torch.zeros((), dtype=torch.bool)
     for step in range(first, config.steps):
         loss = task.loss(step, step_generator(config.seed, step))
         task.optimizer.zero_grad(set_to_none=True)
@@ -65,16 +66,19 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path, recorder: Record
         for parameter in parameters:
             if parameter.grad is None:  # a block that no sample used: to Adam that is a zero, not an absence
                 parameter.grad = torch.zeros_like(parameter)
-        nn.utils.clip_grad_norm_(parameters, config.clip)
+        norm = nn.utils.clip_grad_norm_(parameters, config.clip)
+        # Clipping makes NaN of an infinite gradient, and the weights would be lost. The flag stays on the device and
+        # is read only where the loss is, too: asking it at every step would make a GPU wait for the CPU.
+        broken = broken.to(norm.device) | ~norm.isfinite()
         task.optimizer.step()
         task.after_update(step)
         done = step + 1
         if done % config.log_every == 0 or done == config.steps or step == 0:
-            recorder.record(done, task.record(done, _finite(loss, done)))
+            recorder.record(done, task.record(done, _finite(loss, broken, done)))
         recorder.progress(done, config.steps)
         stop = recorder.should_stop() and done < config.steps
         if stop or done % config.checkpoint_every == 0 or done == config.steps:
-            _finite(loss, done)
+            _finite(loss, broken, done)
             _save(task, checkpoints, done)
         if stop:
             raise Stopped(f"stopped at step {done} of {config.steps}")
@@ -94,10 +98,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _finite(loss: Tensor, step: int) -> float:
+def _finite(loss: Tensor, broken: Tensor, step: int) -> float:
+    """The loss as a number; Failure if it is none, or if a gradient up to this step was none."""
     value = loss.item()
     if not math.isfinite(value):
         raise Failure(f"the loss is not a number at step {step}; start again with a lower learning rate")
+    if broken.item():
+        raise Failure(f"a gradient is not a number by step {step}; start again with a lower learning rate")
     return value
 
 

@@ -15,6 +15,8 @@ from tinylab.verify.golden import Golden, build_model, gradients, guidance_scale
 
 __all__ = ["guided_forward", "recompute"]
 
+_GUIDED = 3  # output channels that the published code guides
+
 
 def recompute(golden: Golden) -> dict[str, Tensor]:
     """Every output of the file, by name."""
@@ -36,7 +38,17 @@ def recompute(golden: Golden) -> dict[str, Tensor]:
 def guided_forward(golden: Golden, model: Denoiser) -> Tensor:
     """The published guided pass over [x; x], [t; t], [y; null]."""
     x, t = (torch.cat([golden.input(name)] * 2) for name in ("x", "t"))
-    return model.forward_with_cfg(x, t, _with_null(golden, model), guidance_scale(golden))
+    return _guided(model, x, t, _with_null(golden, model), guidance_scale(golden))
+
+
+def _guided(model: Denoiser, x: Tensor, t: Tensor, y: Tensor, scale: float) -> Tensor:
+    """Ours, save for samples of fewer channels: there the published code's three first reach into the variance."""
+    if model.sample_shape[0] >= _GUIDED:
+        return model.forward_with_cfg(x, t, y, scale)
+    output = model(torch.cat([x[: len(x) // 2]] * 2), t, y)
+    conditional, unconditional = output[:, :_GUIDED].chunk(2)
+    guided = unconditional + scale * (conditional - unconditional)
+    return torch.cat([torch.cat([guided, guided]), output[:, _GUIDED:]], dim=1)
 
 
 def _inferred(golden: Golden, model: Denoiser, name: str) -> Tensor:
@@ -46,7 +58,7 @@ def _inferred(golden: Golden, model: Denoiser, name: str) -> Tensor:
         return guided_forward(golden, model)
     if match := re.fullmatch(r"sample_ddpm(\d+)_cfg(\d+(?:\.\d+)?)", name):
         return _ancestral(golden, model, int(match[1]), float(match[2]))
-    if match := re.fullmatch(r"sample_ddim(\d+)_eta0", name):
+    if match := re.fullmatch(r"sample_ddim(\d+)_eta0(?:\.0)?", name):
         return _ddim(golden, model, int(match[1]))
     raise golden.unknown(name)
 
@@ -56,7 +68,7 @@ def _ancestral(golden: Golden, model: Denoiser, steps: int, scale: float) -> Ten
     chain, x, noises = GaussianDiffusion().respaced(steps), golden.input("sample_z"), golden.input("sample_noises")
     y = _with_null(golden, model)
     for noise, index in zip(noises, reversed(range(steps)), strict=True):
-        output = model.forward_with_cfg(x, chain.timesteps[index].expand(len(x)), y, scale)
+        output = _guided(model, x, chain.timesteps[index].expand(len(x)), y, scale)
         x = ancestral.step(chain, output, x, index, noise)
     return x
 

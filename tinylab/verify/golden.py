@@ -18,9 +18,13 @@ from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import model_class, sketch
+from tinylab.paths import exists
 from tinylab.tensor_file import read_header
 
 __all__ = ["Golden", "build_model", "gradients", "guidance_scale", "read_golden"]
+
+# Arguments of the published classes that change nothing in eval mode.
+_TRAINING_ONLY = ("class_dropout_prob", "mask_ratio_min", "label_drop_prob", "attn_dropout", "proj_dropout")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Golden:
 
 def read_golden(path: Path) -> Golden:
     """Read a whole file; BadRequest if it is missing, damaged or holds no outputs."""
+    if not exists(path) or path.is_dir():
+        what = "is a folder; name a golden file in it" if exists(path) else "is not there; name a golden file"
+        raise BadRequest(f"{path} {what}")
     try:
         header = read_header(path)
     except OSError as error:
@@ -85,20 +92,17 @@ def build_model(golden: Golden, family: str, *, part: str = "model", **changes: 
         raise BadRequest(f"{golden.path}: its config is no JSON object; get a whole copy of it")
     known = inspect.signature(model_class(row).__init__).parameters
     defaults = {name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty}
-    config = {**defaults, **given, **changes}
+    config = {**defaults, **{name: value for name, value in given.items() if name not in _TRAINING_ONLY}, **changes}
     foreign = sorted(config.keys() - defaults.keys())
     if foreign:
         raise BadRequest(f"{golden.path}: its config has an unknown entry {foreign[0]!r}")
     row.check(config, golden.path)
     state = golden.part(part)
-    for stack, count in row.depth(config).items():
-        found = {name.split(".")[1] for name in state if name.startswith(f"{stack}.")}
-        if len(found) != count:
-            raise BadRequest(f"{golden.path}: its config says {count} {stack}, {part}.* has {len(found)}")
+    row.check_lengths(config, state, golden.path)
     try:
         model = sketch(row, config)
         model.load_state_dict(state, strict=True, assign=True)
-    except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise BadRequest(f"{golden.path}: {part}.* does not fit its config: {' '.join(str(error).split())}") from None
     return model.eval().requires_grad_(True)
 
@@ -119,5 +123,5 @@ def gradients(
 
 def guidance_scale(golden: Golden, default: float = 4.0) -> float:
     """The scale of a guided forward pass, which the file's note may tell."""
-    found = re.search(r"\bscale (\d+(?:\.\d+)?)", golden.metadata.get("note", ""))
+    found = re.search(r"\bscale\s*[=:]?\s*(\d+(?:\.\d+)?)", golden.metadata.get("note", ""))
     return float(found[1]) if found else default

@@ -19,21 +19,25 @@ __all__ = ["recompute"]
 def recompute(golden: Golden) -> dict[str, Tensor]:
     """Every output of the file, by name."""
     model = build_model(golden, "sit")
-    objective, found = objective_for(model), {}
-    x, t, y, noise = (golden.input(name) for name in ("x", "t", "y", "noise"))
-    loss = objective.losses(model, x, y, Draw(t, noise)).loss
-    found = {"loss": loss.detach(), **gradients(golden, model, loss.mean())}
-    for name in golden.part("output"):
+    objective = objective_for(model)
+    wanted, found = golden.part("output"), {}
+    if any(name == "loss" or name.startswith("grad.") for name in wanted):
+        draw = Draw(golden.input("t"), golden.input("noise"))
+        loss = objective.losses(model, golden.input("x"), golden.input("y"), draw).loss
+        found = {"loss": loss.detach(), **gradients(golden, model, loss.mean())}
+    for name in wanted:
         if name in found:
             continue
         with torch.inference_mode():
             if name == "forward":
-                found[name] = model(x, t, y)
+                found[name] = model(golden.input("x"), golden.input("t"), golden.input("y"))
             elif name == "forward_with_cfg":
                 found[name] = guided_forward(golden, model)
             elif match := re.fullmatch(r"sample_(euler|heun)(\d+)", name):
                 settings = Settings(match[1], int(match[2]), guidance=1.0)
-                found[name] = generate(model, objective, y, settings, noise=GivenNoise(noise))
+                found[name] = generate(
+                    model, objective, golden.input("y"), settings, noise=GivenNoise(golden.input("noise"))
+                )
             else:
                 raise golden.unknown(name)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError
 
 from tinylab.errors import BadRequest
+from tinylab.json_file import read_object
 from tinylab.models.adapters.adapted import HISTORY_FILE, AdaptedTransformer, adapt
 from tinylab.models.adapters.examine import sketch_transformer
 from tinylab.models.catalog import WEIGHTS_FILE
@@ -174,12 +174,7 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
     """A JSON object; BadRequest if there is none."""
     if not exists(path):
         raise BadRequest(f"{path} is missing; give a folder with the {what}")
-    try:
-        if path.stat().st_size > _JSON_LIMIT:
-            raise ValueError
-        document = json.loads(path.read_text())
-    except (ValueError, RecursionError, OSError):
-        document = None
-    if not isinstance(document, dict):
+    document = read_object(path, _JSON_LIMIT)
+    if document is None:
         raise BadRequest(f"{path} is not the {what}; get a whole copy of it")
     return document

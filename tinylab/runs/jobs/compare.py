@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,10 @@ def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
     model = load_model(config.model, config.device)
     data = data_for(config.data, config.model)
     shared = _Shared(config, context, model, objective_for(model), *load_data(data))
-    cells = _cells(config)
+    given = [_begun_with(context, i, partial(find_plan, reference)) for i, reference in enumerate(config.plans)]
+    labels = _labels(config, given)
     depth = model.stack_depths()
-    keep = blocks_compared(config, [find_plan(reference) for reference in config.plans], depth)
+    keep = blocks_compared(config, given, depth)
     rows: list[dict[str, Any]] = context.run.result().get("rows", [])
     full = {
         "loss": held_out_loss(model, shared.objective, shared.held_out).loss,
@@ -60,32 +63,52 @@ def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
         "depth": depth,
     }
     result = {"full": full, "rows": rows, "keep": keep}
-    for index, (label, reference) in enumerate(cells):
+    for index, label in enumerate(labels):
         if index < len(rows):
             continue
-        context.progress(index * _cell_steps(config), len(cells) * _cell_steps(config), f"{label}: choosing layers")
-        plan = find_plan(reference) if reference else _plan(shared, label, keep)
-        rows.append(_row(shared, index, len(cells), label, plan, full))
+        context.progress(index * _cell_steps(config), len(labels) * _cell_steps(config), f"{label}: choosing layers")
+        plan = _begun_with(context, index, partial(_choose, shared, label, keep))
+        rows.append(_row(shared, index, len(labels), label, plan, full))
         context.run.write_result(result)
-        if context.should_stop() and index + 1 < len(cells):
-            raise Stopped(f"stopped after {index + 1} of {len(cells)} methods")
+        if context.should_stop() and index + 1 < len(labels):
+            raise Stopped(f"stopped after {index + 1} of {len(labels)} methods")
     return result
 
 
-def _cells(config: CompareConfig) -> list[tuple[str, str]]:
-    """(label, plan reference or nothing) of every row: the plans first."""
-    plans = [(find_plan(r).method, r) for r in config.plans]
-    labels = [name for name, _ in plans]
-    named = [(f"{name} ({Path(r).name})" if labels.count(name) > 1 else name, r) for name, r in plans]
-    return named + [(method, "") for method in config.methods]
+def _begun_with(context: JobContext, index: int, choose: Callable[[], DepthPlan]) -> DepthPlan:
+    """The plan of a cell, chosen once: a resumed job finds it beside the checkpoints, which fit no other."""
+    kept = context.run.checkpoints / f"{index}" / "plan.json"
+    if kept.is_file():
+        return DepthPlan.load(kept)
+    plan = choose()
+    kept.parent.mkdir(exist_ok=True)
+    plan.save(kept)
+    return plan
+
+
+def _labels(config: CompareConfig, plans: Sequence[DepthPlan]) -> list[str]:
+    """What the rows are called, the plans first; plans whose method occurs twice are told apart by where they lie."""
+    plain = [*(plan.method for plan in plans), *config.methods]
+    labels: list[str] = []
+    for plan, reference in zip(plans, config.plans, strict=True):
+        path = Path(reference)
+        name = f"{path.parent.name}/{path.name}" if path.suffix == ".json" else path.name
+        label = f"{plan.method} ({name})" if plain.count(plan.method) > 1 else plan.method
+        same = sum(other.split(" #")[0] == label for other in labels)
+        labels.append(f"{label} #{same + 1}" if same else label)
+    return [*labels, *config.methods]
 
 
 def _cell_steps(config: CompareConfig) -> int:
     return max(1, config.steps)
 
 
-def _plan(shared: _Shared, method: str, keep: int) -> DepthPlan:
+def _choose(shared: _Shared, method: str, keep: int) -> DepthPlan:
     config = shared.config
+
+    def progress(done: int, total: int) -> None:
+        shared.context.stop_here("resume it to go on with this method")
+
     return choose_plan(
         method,
         shared.model,
@@ -95,6 +118,7 @@ def _plan(shared: _Shared, method: str, keep: int) -> DepthPlan:
         keep=keep,
         seed=config.seed,
         samples=config.samples,
+        progress=progress,
     )
 
 

@@ -35,10 +35,12 @@ def _snapshot_settings(family: str) -> Settings:
 
 def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     """Cut, train to the last step, save the averaged weights in `model/`; return the losses around it."""
-    name, plan = recovery_source(config)
     if context.run.plan_path.is_file():  # resumed: the plan it was begun with, whatever became of its source
         plan = DepthPlan.load(context.run.plan_path)
-    plan.save(context.run.plan_path)
+        name = plan.model
+    else:
+        name, plan = recovery_source(config)
+        plan.save(context.run.plan_path)
     full = load_model(name, config.device)
     train, held_out = load_data(data_for(config.data, name))
     objective = objective_for(full)
@@ -56,7 +58,6 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     if config.snapshot_every and not (context.run.artifacts / "snapshots").exists():
         images = generate(shallow, objective, classes, settings)
         context.artifact("snapshots/0000000.png", grid_png(to_uint8(images), len(classes), scale=6))
-        shallow.train()
     run_loop(task, config, context.run.checkpoints, context)
     recovered = task.ema.module
     result["loss_finetuned"] = held_out_loss(recovered, objective, held_out).loss

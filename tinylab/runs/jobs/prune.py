@@ -26,6 +26,11 @@ def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
     train, held_out = load_data(data) if data else (None, None)
     objective = objective_for(model)
     depth = model.stack_depths()
+
+    def progress(done: int, total: int) -> None:
+        context.progress(done, total)
+        context.stop_here("resume it to score the blocks from the start")
+
     if config.plan is not None:
         plan = find_plan(config.plan)
     else:
@@ -39,7 +44,7 @@ def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
             seed=config.seed,
             samples=config.samples,
             indices=config.indices,
-            progress=context.progress,
+            progress=progress,
         )
     measure = (lambda m: held_out_loss(m, objective, held_out).loss) if held_out is not None else None
     shallow, losses = save_plan_and_model(context, model, plan, measure)

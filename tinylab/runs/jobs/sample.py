@@ -13,10 +13,9 @@ from torch import Tensor
 
 from tinylab.config import SampleConfig
 from tinylab.diffusion import objective_for
-from tinylab.errors import Stopped
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
 from tinylab.metrics.reading import reading_accuracy
-from tinylab.models.autoencoder import load_autoencoder
+from tinylab.models.autoencoder import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
 from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, load_reader
@@ -47,8 +46,7 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
         done += 1
         if done <= total:  # later rounds are only timed: no status is written while they run
             context.progress(done, total)
-        if context.should_stop():
-            raise Stopped("stopped while drawing; resume it to draw from the start")
+        context.stop_here("resume it to draw from the start")
 
     for model in models.values():  # the first pass through a model is slower than the rest
         generate(model, objective_for(model), labels[:2], _settings(config, steps=1))
@@ -58,12 +56,11 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     rows = [_row(config, name, models[f"{i}"], drawn[f"{i}"], labels, seconds[f"{i}"]) for i, name in enumerate(names)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     for i, row in enumerate(rows):
-        images = autoencoder.decode(drawn[f"{i}"]).cpu() if autoencoder else drawn[f"{i}"]
-        _store(context, i, row, images, labels, columns=_columns(len(classes), config.n))
+        _store(context, i, row, drawn[f"{i}"], autoencoder, labels, columns=_columns(len(classes), config.n))
         row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
     names_of = describe_model(config.model).class_names
-    named = [names_of[c] for c in classes.tolist()]
-    return {"models": rows, "classes": classes.tolist(), "class_names": named, "n": config.n}
+    named = [names_of[c] for c in classes[: config.n].tolist()]
+    return {"models": rows, "classes": classes[: config.n].tolist(), "class_names": named, "n": config.n}
 
 
 def _columns(classes: int, count: int) -> int:
@@ -107,10 +104,24 @@ def _row(
     return row
 
 
-def _store(context: JobContext, index: int, row: dict[str, Any], images: Tensor, labels: Tensor, columns: int) -> None:
-    pixels = to_uint8(images)
+def _store(
+    context: JobContext,
+    index: int,
+    row: dict[str, Any],
+    drawn: Tensor,
+    autoencoder: Autoencoder | None,
+    labels: Tensor,
+    columns: int,
+) -> None:
+    """A PNG of the first pictures and an npz of all; latents are kept as they were drawn beside their pictures."""
+    pixels = to_uint8(autoencoder.decode(drawn).cpu() if autoencoder else drawn)
+    arrays = {"images": pixels, "labels": labels.numpy()}
+    if drawn.shape[1] not in (1, 3):
+        arrays["latents"] = drawn.numpy()
+        if autoencoder is None:
+            row["note"] = "these are latents, shown by their first three channels; --vae turns them into pictures"
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=pixels, labels=labels.numpy())
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy types only one of its keywords
     row["npz"] = context.artifact(f"samples-{index}.npz", buffer.getvalue()).name
     scale = max(1, 48 // pixels.shape[1])
     row["png"] = context.artifact(f"samples-{index}.png", grid_png(pixels[:_SHOWN], columns, scale)).name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,9 +39,13 @@ def run(config: TrainConfig, context: JobContext) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     train = _train_reader if preset.family == "reader" else _train_denoiser
     trained, scores, pictures = train(config, context)
-    card = training_card(config, preset, scores, context.run)
+    card = training_card(config, preset, scores, context.run, device=_device_name(next(trained.parameters()).device))
     save_model(trained, context.run.model_path, card=card, pictures=pictures)
     return scores
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
 
 
 def _train_reader(config: TrainConfig, context: JobContext) -> tuple[DigitReader, dict[str, float], dict[str, bytes]]:
@@ -66,7 +72,7 @@ def _train_denoiser(config: TrainConfig, context: JobContext) -> tuple[Denoiser,
         n: held_out_loss(denoiser, objective, s, repeats=4) for n, s in (("train", train), ("held_out", held_out))
     }
     scores = {f"{name}_{term}": getattr(loss, term) for name, loss in losses.items() for term in ("loss", "mse")}
-    pictures = to_uint8(_draw(denoiser, 4 * denoiser.num_classes, Settings())[0])
+    pictures = to_uint8(_draw(denoiser, 4 * denoiser.num_classes, Settings(), context)[0])
     grid = grid_png(pictures, denoiser.num_classes, scale=5)
     return denoiser, scores | _reading_scores(denoiser, config, context), {"samples.png": grid}
 
@@ -80,15 +86,20 @@ def _reading_scores(model: Denoiser, config: TrainConfig, context: JobContext) -
     for guidance in (1.5, 1.0):
         context.progress(config.steps, config.steps, f"judging samples at guidance {guidance}")
         settings = Settings(steps=50, guidance=guidance, seed=config.seed)
-        images, labels = _draw(model, config.judged_samples, settings)
+        images, labels = _draw(model, config.judged_samples, settings, context)
         how = f"{steps_taken(model, settings.steps)} {sampler_for(model.family)} steps"
         name = f"read correctly of {len(labels)} samples, {how}, guidance {guidance}"
         scores[name] = reading_accuracy(reader, images, labels)
     return scores
 
 
-def _draw(model: Denoiser, count: int, settings: Settings) -> tuple[Tensor, Tensor]:
-    """`count` images of the classes in turn, and these classes."""
+def _draw(model: Denoiser, count: int, settings: Settings, context: JobContext) -> tuple[Tensor, Tensor]:
+    """`count` images of the classes in turn, and these classes; Stopped between two steps if somebody asks for it."""
     objective, labels = objective_for(model), torch.arange(count) % model.num_classes
-    parts = [generate(model, objective, labels[at : at + _BATCH], settings, first=at) for at in range(0, count, _BATCH)]
+    draw: Callable[..., Tensor] = partial(generate, model, objective, on_step=lambda _: _stop_judging(context))
+    parts = [draw(labels[at : at + _BATCH], settings, first=at) for at in range(0, count, _BATCH)]
     return torch.cat(parts), labels
+
+
+def _stop_judging(context: JobContext) -> None:
+    context.stop_here("the training is done; resume it to judge the samples again")

@@ -1,0 +1,55 @@
+"""Between the fields of a job config and the flags of its command."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from typing import Any, Union, get_args, get_origin
+
+from tinylab.config import JobConfig, TrainConfig
+
+__all__ = ["add_fields", "config_of"]
+
+
+def add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> None:
+    """One flag a field, with its description, its choices and its default as help."""
+    for name, field in config.model_fields.items():
+        if name == "kind":
+            continue
+        default = "" if field.default in (None, (), "") else f" (default: {_shown(field.default)})"
+        metavar = "A,B,…" if _is_list(field.annotation) else name.split("_")[-1].upper()
+        choices = _choices(field.annotation)
+        text = (field.description or "").replace("%", "%%") + (f": {', '.join(choices)}" if choices else "") + default
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
+        command.add_argument(f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=metavar, help=text, **bare)
+
+
+def config_of(options: argparse.Namespace) -> JobConfig:
+    """The config of a job command; values not given keep their defaults, or those of the preset."""
+    values: dict[str, Any] = {}
+    for name, field in options.config.model_fields.items():
+        text = getattr(options, f"field_{name}", None)
+        if text is not None:
+            values[name] = (
+                tuple(p.strip() for p in text.split(",") if p.strip()) if _is_list(field.annotation) else text
+            )
+    if "preset" not in options.config.model_fields:
+        return options.config.create(**values)
+    from tinylab.presets import search_config, train_config
+
+    build = train_config if options.config is TrainConfig else search_config
+    return build(values.pop("preset", options.config.model_fields["preset"].default), **values)
+
+
+def _shown(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _is_list(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return get_origin(annotation) is tuple
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    return get_args(annotation) if str(get_origin(annotation)) == "typing.Literal" else ()

@@ -1,0 +1,108 @@
+"""The jobs: a command each, and `resume`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinylab.cli.commands import Commands
+from tinylab.cli.fields import add_fields, config_of
+from tinylab.cli.output import print_rows, print_values
+from tinylab.config import config_types
+from tinylab.errors import BadRequest, Failure, Stopped
+
+if TYPE_CHECKING:
+    from tinylab.runs.record import Run
+
+__all__ = ["add_resume", "add_to"]
+
+
+def add_to(commands: Commands) -> None:
+    """One command a kind of job."""
+    for kind, config in config_types().items():
+        command = commands.add(kind, config.summary, _job, description=config.__doc__)
+        command.set_defaults(config=config)
+        command.add_argument("--out", metavar="DIR", help="run folder to make (default: a new one below runs/)")
+        command.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        if kind == "prune":
+            command.add_argument("--list", action="store_true", help="list the methods and stop")
+        add_fields(command, config)
+
+
+def add_resume(commands: Commands) -> None:
+    """The command that lets a job go on."""
+    command = commands.add("resume", "let a stopped or interrupted run go on", _resume)
+    command.add_argument("run", metavar="RUN", help="id or folder of the run")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _job(options: argparse.Namespace) -> int:
+    if getattr(options, "list", False):
+        return _methods(options)
+    from tinylab.runs.checks import check
+
+    config = config_of(options)
+    check(config)
+    if options.dry_run:
+        print(config.to_json(), end="")
+        return 0
+    from tinylab.runs.execute import start_run
+
+    run = start_run(config, Path(options.out) if options.out else None)
+    print(f"{config.kind}: writing to {run.path}", file=sys.stderr)
+    try:
+        return _execute(run, options)
+    except BadRequest:
+        run.discard_unused()
+        raise
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from tinylab.runs.store import find_run
+
+    run = find_run(options.run)
+    status = run.status()
+    if status.active:
+        raise BadRequest(f"run {run.id} is at work already (process {status.pid})")
+    if status.state == "finished":
+        print(f"{run.id} is finished already", file=sys.stderr)
+        _print_result(run, run.result(), options)
+        return 0
+    return _execute(run, options)
+
+
+def _execute(run: Run, options: argparse.Namespace) -> int:
+    from tinylab.runs.threads import share_cores
+
+    share_cores()
+    from tinylab.runs.execute import execute
+
+    try:
+        result = execute(run, quiet=options.quiet)
+    except Stopped as stop:
+        raise Stopped(f"{stop}; go on with `tinylab resume {run.path}`") from None
+    except (BadRequest, Failure):
+        raise
+    except Exception as error:
+        raise Failure(f"{type(error).__name__}: {error}; the traceback is in {run.path / 'log.txt'}") from error
+    _print_result(run, result, options)
+    return 0
+
+
+def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
+        return
+    print_values(result)
+    print(f"run: {run.path}")
+
+
+def _methods(options: argparse.Namespace) -> int:
+    from tinylab.pruning.criteria import CRITERIA
+
+    entries = [CRITERIA.entry(name) for name in CRITERIA.names()]
+    return print_rows([{"method": e.name, "rule": e.summary} for e in entries], options)

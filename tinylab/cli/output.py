@@ -1,0 +1,68 @@
+"""What commands print: values and tables for people, or the same as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["complain", "print_made", "print_rows", "print_values"]
+
+
+def complain(problem: Exception, status: int) -> int:
+    """Say a problem in one line; the exit status."""
+    print("tinylab:", " ".join(str(problem).split()), file=sys.stderr)
+    return status
+
+
+def print_values(values: dict[str, Any], indent: str = "") -> None:
+    """Names and values, those of nested ones below them."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}:")
+            print_values(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for row in value:
+                print(f"{indent}{name}:")
+                print_values(row, indent + "  ")
+        else:
+            print(f"{indent}{name}: {_readable(value)}")
+
+
+def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> int:
+    """A table of rows with equal names."""
+    if options.json:
+        print(json.dumps(rows))
+    elif not rows:
+        print("none yet", file=sys.stderr)
+    else:
+        table = [list(rows[0]), *([_cell(v) for v in row.values()] for row in rows)]
+        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+        for line in table:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def print_made(values: dict[str, Any], notes: Sequence[str], options: argparse.Namespace) -> int:
+    """What a command made, and what is to be known about it."""
+    if options.json:
+        print(json.dumps({**values, "notes": list(notes)}))
+        return 0
+    print_values(values)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return 0
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return " ".join(_readable(v) for v in value) if isinstance(value, list) else str(value)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,20 @@
+"""Reading a JSON object that a stranger may have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["read_object"]
+
+
+def read_object(path: Path, limit: int = 4 * 2**20) -> dict[str, Any] | None:
+    """The object in a file of at most `limit` bytes; None for anything else, be it a folder or a device without end."""
+    try:
+        if not path.is_file() or path.stat().st_size > limit:
+            return None
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
