@@ -123,3 +123,10 @@ def test_smoothing_leaves_a_constant_alone_and_starts_at_the_first_value() -> No
     assert smooth([0.25] * 5) == pytest.approx([0.25] * 5)
     assert smooth([3.0, 1.0])[0] == pytest.approx(3.0)
     assert smooth([]) == []
+
+
+def test_a_first_point_has_room_around_it() -> None:
+    layout = curves({"loss": [(1, 0.2159)]}, key="run", heading="loss", unit="loss")["layout"]
+    assert layout["yaxis"]["range"] == pytest.approx([0.2159 * 0.9, 0.2159 * 1.1])
+    layout = curves({"loss": [(1, 0.2159), (2, 0.2160)]}, key="run", heading="loss", unit="loss")["layout"]
+    assert layout["yaxis"].get("range") is None

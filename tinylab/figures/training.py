@@ -51,8 +51,19 @@ def curves(
         height=height,
         heading=heading,
         xaxis=axis("step", range=[0, total_steps] if total_steps else None),
-        yaxis=axis(unit, type="log" if log else "linear"),
+        yaxis=axis(
+            unit, type="log" if log else "linear", range=None if log else _room([v for t in traces for v in t.y])
+        ),
     )
+
+
+def _room(values: Sequence[float]) -> list[float] | None:
+    """A range around values that are all but equal, such as a first one, which the page cannot find by itself."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    size = max(abs(low), abs(high))
+    if not values or high - low > 1e-6 * size:
+        return None
+    return [low - 0.1 * (size or 1), high + 0.1 * (size or 1)]
 
 
 def _line(name: str, x: list[int], y: list[float], line: dict[str, Any], opacity: float = 1.0) -> go.Scatter:
