@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.run_ids import UNREADABLE, known_run
 from tinylab.models.catalog import built_in_models, describe_model
+from tinylab.paths import runs_folder
 from tinylab.runs.launch import active_run
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
@@ -42,10 +44,16 @@ def attach(query: Mapping[str, str]) -> Attachment:
         if config.kind in TABS_BY_KIND:
             tab = TABS_BY_KIND[config.kind]
             runs[config.kind] = wanted.id
-        models.insert(1, getattr(config, "model", None) or "")
+        models.insert(1, _short(getattr(config, "model", None) or ""))
     if query.get("tab") in {_FIRST_TAB, *TABS_BY_KIND.values()}:
         tab = query["tab"]
     return Attachment(tab, runs, next((model for model in models if _can_load(model)), ""))
+
+
+def _short(reference: str) -> str:
+    """The id of a run in the runs folder that is named by its path, anything else as it is."""
+    path = Path(reference)
+    return path.name if reference and path.parent == runs_folder().absolute() else reference
 
 
 def _can_load(model: str) -> bool:

@@ -170,12 +170,13 @@ def test_a_mar_goes_there_and_back_as_a_pickle_by_the_options_that_its_export_na
         assert torch.equal(back(*inputs), half(*inputs))
 
 
-def test_an_export_says_what_a_pickle_of_a_mar_cannot_hold(tmp_path: Path, capsys) -> None:
-    notes = export_published(build("mar"), tmp_path / "a.pt")
-    assert "--num-heads 3 --vae-stride 4" in notes[1]
-    assert "num_sampling_steps 9, clip_value 1.5, decoder_num_heads 2;" in notes[2]
-    notes = export_published(build("sit"), tmp_path / "b.pt")
-    assert "path gvp" in notes[2]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pickle_comes_back_whole_by_the_options_that_its_export_names(family: str, tmp_path: Path, capsys) -> None:
+    model = build(family)
+    notes = export_published(model, tmp_path / "a.pt")
+    options = next(note for note in notes if "read it back with" in note).split("read it back with ")[1].split()
+    assert main(["convert", str(tmp_path / "a.pt"), "--out", str(tmp_path / "back"), *options]) == 0, notes
+    assert settings(load_model(str(tmp_path / "back"))) == settings(model)
 
 
 def test_a_training_checkpoint_gives_its_averaged_weights(tmp_path: Path) -> None:

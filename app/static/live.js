@@ -4,7 +4,7 @@ const hint = root.querySelector(".tl-hint");
 const invitation = hint.textContent;
 const slots = Object.fromEntries([...root.querySelectorAll(".tl-slot")].map((s) => [s.dataset.slot, s]));
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-const AT_WORK = ["created", "starting", "running", "stopping"];
+const AT_WORK = ["created", "starting", "running"];
 let run = "", revision = "", state = "", timer = null, failures = 0, generation = 0;
 let last = { html: {}, figures: {} };
 

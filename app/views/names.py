@@ -19,7 +19,6 @@ STATES = {
     "created": "Waiting",
     "starting": "Starting",
     "running": "Running",
-    "stopping": "Stopping",
     "stopped": "Stopped",
     "finished": "Finished",
     "failed": "Failed",

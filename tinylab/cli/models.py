@@ -38,6 +38,10 @@ def _add_convert(commands: Commands) -> None:
     command.add_argument(
         "--vae-stride", metavar="N", type=int, help="of a MAR: picture pixels a latent one (default: 16)"
     )
+    command.add_argument("--decoder-num-heads", metavar="N", type=int, help="of a MAR, if its decoder has others")
+    command.add_argument("--num-sampling-steps", metavar="N", type=int, help="of a MAR's head (default: 100)")
+    command.add_argument("--clip-value", metavar="X", type=float, help="of a MAR of pixels: the largest value")
+    command.add_argument("--path", metavar="PATH", help="of a SiT: linear, gvp or vp (default: linear)")
 
 
 def _add_export(commands: Commands) -> None:
@@ -73,7 +77,17 @@ def _convert(options: argparse.Namespace) -> int:
     from tinylab.models.convert import convert
     from tinylab.models.published import Hints
 
-    hints = Hints(options.family, options.num_heads, patch_size=options.patch_size, vae_stride=options.vae_stride)
+    told = (
+        "family",
+        "num_heads",
+        "decoder_num_heads",
+        "patch_size",
+        "vae_stride",
+        "num_sampling_steps",
+        "clip_value",
+        "path",
+    )
+    hints = Hints(**{name: getattr(options, name) for name in told})
     made = convert(Path(options.file), Path(options.out), weights=options.weights, hints=hints)
     values = {"model": str(made.folder), "family": made.family, "size": made.size or "of its own", "depth": made.depth}
     return print_made({**values, "parameters": made.parameters, "weights": made.weights}, made.notes, options)

@@ -91,17 +91,16 @@ def _left_out(family: Family, config: dict[str, Any]) -> list[str]:
     heads, width = config[family.heads], config[family.width]
     options = [f"--family {family.name}"] if family.name == "sit" else []
     options += [f"--num-heads {heads}"] if HEADS.get(width) != heads else []
-    lost = [f"path {config['path']}"] if config.get("path", "linear") != "linear" else []
+    options += [f"--path {config['path']}"] if config.get("path", "linear") != "linear" else []
+    lost = ["which blocks were kept"] if config.get("kept") else []
     if family.name == "mar":
         odd = {name: config[name] for name, value in _ASSUMED.items() if str(config[name]) != str(value)}
-        flags = {name: odd.pop(name) for name in ("patch_size", "vae_stride") if name in odd}
-        options += [f"--{name.replace('_', '-')} {value}" for name, value in flags.items()]
         wide, others = config["decoder_embed_dim"], config["decoder_num_heads"]
-        told = HEADS.get(wide) if HEADS.get(width) == heads else heads
-        if told != others:
+        if others != (HEADS.get(wide) if HEADS.get(width) == heads else heads):
             odd["decoder_num_heads"] = others
-        lost += [f"{name} {value}" for name, value in odd.items()]
-    lost += ["which blocks were kept"] if config.get("kept") else []
+        copies = odd.pop("diffusion_batch_mul", None)  # only training asks for it
+        lost += [f"diffusion_batch_mul {copies}"] if copies else []
+        options += [f"--{name.replace('_', '-')} {value}" for name, value in odd.items()]
     notes = [f"the state dict alone does not tell all: read it back with {' '.join(options)}"] if options else []
     return notes + ([f"not in it: {', '.join(lost)}; a .safetensors export notes that"] if lost else [])
 
