@@ -87,8 +87,16 @@ class LabPage:
 
     def wait_for_columns(self, more_than: int) -> list[list[float]]:
         """Wait until the heatmap has more columns than that; its values."""
-        self.wait(f"(count) => {_HEATMAP}?.data?.[0]?.z?.[0]?.length > count", more_than)
+        self.wait_for_more_columns(more_than)
         return self.page.evaluate(f"{_HEATMAP}.data[0].z")
+
+    def wait_for_more_columns(self, count: int) -> None:
+        """Wait until the heatmap has more columns than that, even if the page is loaded anew meanwhile."""
+        self.wait(f"(count) => {_HEATMAP}?.data?.[0]?.z?.[0]?.length > count", count)
+
+    def wait_for_run(self, kind: str, run_id: str) -> None:
+        """Wait until a panel shows that run."""
+        self.wait(f"([kind, id]) => {_STATE}?.run === id", [kind, run_id])
 
     def on_heatmap(self, expression: str) -> Any:
         """Evaluate JavaScript with the heatmap's element as `it`."""
