@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinylab.errors import Failure
 
-__all__ = ["disk_errors", "new_folder", "write_bytes", "write_text"]
+__all__ = ["disk_errors", "flush", "new_folder", "write_bytes", "write_text"]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -45,12 +45,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in [*temporary.rglob("*"), temporary]:
-            _flush(file)
+            flush(file)
         old = target.with_name(f".{target.name}-old-{os.getpid()}")
         if target.exists():
             os.replace(target, old)
         os.replace(temporary, target)
-        _flush(target.parent)
+        flush(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -77,7 +77,8 @@ def disk_errors(mend: str) -> Iterator[None]:
         raise
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file or folder reach the disk before anything goes on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from tinylab import atomic
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.families import FAMILIES, Family
@@ -49,7 +50,7 @@ def export_published(model: Denoiser, path: Path) -> list[str]:
             torch.save(state, name)
         else:
             save_file(state, name, metadata={"format": "pt", "tinylab": json.dumps(_noted(model))})
-        _flush(name)
+        atomic.flush(Path(name))
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
@@ -112,11 +113,3 @@ def export_folder(model: Denoiser, out: Path) -> list[str]:
     name = size_name(family.name, dict(model.config)) or family.class_name
     save_model(model, out, card=f"---\nlibrary_name: tinylab\ntags: [tinylab, {family.name}]\n---\n# {name}, {depth}\n")
     return []
-
-
-def _flush(name: str) -> None:
-    descriptor = os.open(name, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

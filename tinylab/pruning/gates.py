@@ -7,7 +7,7 @@ draws one mask per sample; a block whose mask is 0 is the identity: x = m f(x) +
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -152,8 +152,7 @@ def gated(model: Denoiser, masks: Mapping[str, Tensor], *, skip: bool = True) ->
         raise BadRequest("gates do not survive gradient checkpointing; call disable_gradient_checkpointing() first")
     gate = SkipGate if skip else DenseGate
     forms, protected = block_forms(model), protected_blocks(model)
-    before: list[tuple[nn.Module, Any]] = []
-    try:
+    with contextlib.ExitStack() as undo:
         for stack, stack_blocks in model.block_stacks().items():
             for index, block in enumerate(stack_blocks):
                 mask = masks[stack][:, index]
@@ -161,30 +160,29 @@ def gated(model: Denoiser, masks: Mapping[str, Tensor], *, skip: bool = True) ->
                     if (mask.detach() < 0.5).any():
                         raise BadRequest(f"block {index} of {stack!r} must stay: give it a mask of ones")
                     continue
-                before.append((block, block.__dict__.get("forward")))
-                block.forward = gate(block, mask, forms.get(stack, PLAIN))  # type: ignore[assignment]
+                _replace_forward(block, gate(block, mask, forms.get(stack, PLAIN)), undo)
         yield
-    finally:
-        for block, forward in before:
-            block.__dict__.pop("forward", None)
-            if forward is not None:  # hooks of other libraries sit there too
-                block.forward = forward
 
 
 @contextlib.contextmanager
 def without_blocks(model: Denoiser, kept: Mapping[str, Collection[int]]) -> Iterator[None]:
     """Within the block, only the `kept` blocks of every stack work; the others let everything through."""
     forms = block_forms(model)
-    replaced: list[tuple[nn.Module, Any]] = []
-    try:
+    with contextlib.ExitStack() as undo:
         for stack, blocks in model.block_stacks().items():
             for index, block in enumerate(blocks):
                 if index not in kept[stack]:
-                    replaced.append((block, block.__dict__.get("forward")))
-                    block.forward = Bypass(block, forms.get(stack, PLAIN))  # type: ignore[assignment]
+                    _replace_forward(block, Bypass(block, forms.get(stack, PLAIN)), undo)
         yield
-    finally:
-        for block, forward in replaced:
-            block.__dict__.pop("forward", None)
-            if forward is not None:  # hooks of other libraries sit there too
-                block.forward = forward
+
+
+def _replace_forward(block: nn.Module, forward: Callable[..., Any], undo: contextlib.ExitStack) -> None:
+    """Put `forward` in place of the block's until `undo` is closed."""
+    undo.callback(_put_back, block, block.__dict__.get("forward"))
+    block.forward = forward  # type: ignore[method-assign]
+
+
+def _put_back(block: nn.Module, forward: Callable[..., Any] | None) -> None:
+    block.__dict__.pop("forward", None)
+    if forward is not None:  # hooks of other libraries sit there too
+        block.forward = forward  # type: ignore[method-assign]
