@@ -18,6 +18,7 @@ __all__ = [
     "PruneConfig",
     "SampleConfig",
     "SearchConfig",
+    "StudyConfig",
     "TrainConfig",
     "config_types",
     "parse_config",
@@ -39,6 +40,7 @@ class JobConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: str
     summary: ClassVar[str]
+    positional: ClassVar[str] = ""  # the field that the command line takes without a flag
 
     seed: Seed = Field(0, description="seed of everything random; equal seeds give equal results on a CPU")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -194,6 +196,30 @@ class CompareConfig(LoopConfig):
     samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
 
 
+class StudyConfig(JobConfig):
+    """Score every way to keep some of the blocks, before and after one short fine-tuning: the ground truth that all
+    methods are ranked against. Candidates are fine-tuned in a random order that the seed tells, so that what is done
+    at any moment is a random sample of all."""
+
+    kind: Literal["study"] = "study"
+    summary: ClassVar[str] = "score every possible choice of layers, before and after fine-tuning"
+    positional: ClassVar[str] = "what"
+
+    what: Literal["exhaustive"] = Field("exhaustive", description="exhaustive: every choice")
+    model: str = Field("digits-dit", description="built-in name, model folder or run")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
+    keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
+    finetune: int = Field(0, ge=0, description="how many candidates are fine-tuned, at random; 0 for all of them")
+    steps: Steps = Field(300, description="optimizer steps of each fine-tuning")
+    batch_size: int = Field(32, ge=1, le=65536, description="images a step")
+    lr: Rate = Field(5e-4, description="largest learning rate of AdamW")
+    warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")
+    ema_decay: Decay = Field(0.99, description="decay of the averaged weights")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    workers: int = Field(1, ge=1, le=256, description="candidates worked on at once, each in a process of its own")
+    threads: int = Field(1, ge=0, le=256, description="CPU threads of each process; 0 leaves the choice to torch")
+
+
 class EncodeConfig(JobConfig):
     """Encode pictures with an autoencoder, once, so that every training reads small latents instead."""
 
@@ -214,7 +240,7 @@ class EncodeConfig(JobConfig):
 
 def config_types() -> dict[str, type[JobConfig]]:
     """The config class of every kind of job."""
-    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig, EncodeConfig)
+    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig, StudyConfig, EncodeConfig)
     return {kind.model_fields["kind"].default: kind for kind in kinds}
 
 

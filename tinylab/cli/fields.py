@@ -16,6 +16,9 @@ def add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> Non
     for name, field in config.model_fields.items():
         if name == "kind":
             continue
+        if name == config.positional:
+            command.add_argument(f"field_{name}", metavar=name.upper(), choices=_choices(field.annotation))
+            continue
         default = "" if field.default in (None, (), "") else f" (default: {_shown(field.default)})"
         metavar = "A,B,…" if _is_list(field.annotation) else name.split("_")[-1].upper()
         choices = _choices(field.annotation)

@@ -15,6 +15,7 @@ from tinylab.config import (
     PruneConfig,
     SampleConfig,
     SearchConfig,
+    StudyConfig,
     TrainConfig,
 )
 from tinylab.data.catalog import DIGITS, describe_data, locate_latents
@@ -28,6 +29,7 @@ from tinylab.paths import exists
 from tinylab.presets import search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, LOOKS_AT_DATA
 from tinylab.pruning.criteria.oracle import check_keep
+from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.plan import DepthPlan, NMPattern
 from tinylab.runs.store import find_plan, find_run
 from tinylab.sampling import sampler_for
@@ -267,6 +269,12 @@ def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: di
     return blocks_to_keep(totals.pop() if totals else 0, depth)
 
 
+def _study(config: StudyConfig) -> None:
+    depth = describe_model(config.model).depth
+    data_for(config.data, config.model)
+    check_number(depth, blocks_to_keep(config.keep, depth))
+
+
 def _encode(config: EncodeConfig) -> None:
     describe_autoencoder(config.vae).latent_shape(config.size)
     if not config.data:
@@ -281,5 +289,6 @@ _CHECKS: dict[str, Callable] = {
     "finetune": _finetune,
     "sample": _sample,
     "compare": _compare,
+    "study": _study,
     "encode": _encode,
 }

@@ -46,7 +46,7 @@ class DenoiseTask:
         self.floor, self.on_step = floor, on_step
         self.device = next(model.parameters()).device
         trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=0.0, fused=True)
         self.ema = Ema(model, config.ema_decay)
         self.modules = {"model": model, "ema": self.ema.module}
         self._terms: dict[str, Tensor] = {}

@@ -45,11 +45,11 @@ class Task(Protocol):
         ...
 
 
-def run_loop(task: Task, config: LoopConfig, checkpoints: Path, recorder: Recorder) -> None:
+def run_loop(task: Task, config: LoopConfig, checkpoints: Path | None, recorder: Recorder) -> None:
     """Train `task` to `config.steps`, from its newest checkpoint if there is one.
 
     Every step draws from a generator of its own, seeded by (seed, step): a resumed run repeats the steps of
-    one that was never stopped, bit for bit on a CPU.
+    one that was never stopped, bit for bit on a CPU. Without a folder for checkpoints none are made.
 
     Raises:
         Stopped: after saving, when the recorder says so.
@@ -108,8 +108,8 @@ def _finite(loss: Tensor, broken: Tensor, step: int) -> float:
     return value
 
 
-def _restore(task: Task, checkpoints: Path) -> int:
-    checkpoint = latest_checkpoint(checkpoints)
+def _restore(task: Task, checkpoints: Path | None) -> int:
+    checkpoint = latest_checkpoint(checkpoints) if checkpoints else None
     if checkpoint is None:
         return 0
     for name, module in task.modules.items():
@@ -118,6 +118,8 @@ def _restore(task: Task, checkpoints: Path) -> int:
     return checkpoint.step
 
 
-def _save(task: Task, checkpoints: Path, step: int) -> None:
+def _save(task: Task, checkpoints: Path | None, step: int) -> None:
+    if checkpoints is None:
+        return
     parts = {name: module.state_dict() for name, module in task.modules.items()}
     save_checkpoint(checkpoints, step, {**parts, "optimizer": optimizer_tensors(task.optimizer)})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Recorder", "StepRecord"]
+__all__ = ["Recorder", "SilentRecorder", "StepRecord"]
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,20 @@ class Recorder(Protocol):
     def should_stop(self) -> bool:
         """True once somebody asked the job to stop."""
         ...
+
+
+class SilentRecorder:
+    """For work that is too short to watch: keeps nothing and never stops."""
+
+    def rewind(self, step: int) -> None:
+        """Nothing was kept."""
+
+    def record(self, step: int, record: StepRecord) -> None:
+        """Nothing is kept."""
+
+    def progress(self, step: int, steps: int) -> None:
+        """Nobody is told."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False

@@ -1,0 +1,130 @@
+"""Every way to keep some blocks of a model, and the table of what became of each. Free of torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tinylab import atomic
+from tinylab.errors import BadRequest, Failure
+from tinylab.pruning.plan import DepthPlan, block_names
+
+__all__ = ["MAX_CANDIDATES", "Candidate", "CandidateTable", "all_candidates", "check_number", "rank_correlation"]
+
+MAX_CANDIDATES = 20_000
+_COLUMNS = ("kept", "loss_pruned", "loss_finetuned")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One choice of blocks, by their names, with its losses so far."""
+
+    kept: tuple[str, ...]
+    loss_pruned: float | None = None
+    loss_finetuned: float | None = None
+
+
+def check_number(depth: Mapping[str, int], keep: int) -> None:
+    """BadRequest if there are more candidates than anybody could fine-tune."""
+    number = math.comb(sum(depth.values()), keep)
+    if number > MAX_CANDIDATES:
+        raise BadRequest(f"there are {number:,} ways to keep {keep} blocks; a study takes at most {MAX_CANDIDATES:,}")
+
+
+def all_candidates(depth: Mapping[str, int], keep: int, protected: Mapping[str, Sequence[int]]) -> list[Candidate]:
+    """All ways to keep `keep` blocks that leave no stack empty and keep the protected blocks, in order."""
+    check_number(depth, keep)
+    names = block_names(depth)
+    must = {names[stack][index] for stack, several in protected.items() for index in several}
+    everything = [name for several in names.values() for name in several]
+    chosen = (set(one) for one in itertools.combinations(everything, keep))
+    valid = (one for one in chosen if must <= one and all(one & set(several) for several in names.values()))
+    return [Candidate(tuple(name for name in everything if name in one)) for one in valid]
+
+
+class CandidateTable:
+    """The candidates of a study, by their kept blocks.
+
+    Stored as a table of comma-separated values (kept blocks with spaces between, loss after pruning, loss after
+    fine-tuning), replaced as a whole at every change: a reader always sees a whole table.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._rows = {candidate.kept: candidate for candidate in candidates}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def rows(self) -> list[Candidate]:
+        """All candidates, in the order in which they were given."""
+        return list(self._rows.values())
+
+    @property
+    def scored(self) -> list[Candidate]:
+        """Those whose loss right after pruning is known."""
+        return [row for row in self.rows if row.loss_pruned is not None]
+
+    @property
+    def finetuned(self) -> list[Candidate]:
+        """Those whose losses are both known."""
+        return [row for row in self.rows if row.loss_finetuned is not None]
+
+    def set(self, kept: tuple[str, ...], **losses: float) -> None:
+        """Fill in losses of a candidate."""
+        self._rows[kept] = replace(self._rows[kept], **losses)
+
+    def get(self, plan: DepthPlan) -> Candidate:
+        """The candidate that a plan chose; BadRequest if it is none of these."""
+        kept = tuple(plan.kept_names)
+        if kept not in self._rows:
+            raise BadRequest(f"blocks {' '.join(kept)} are no candidate of this study; compare equal numbers of blocks")
+        return self._rows[kept]
+
+    def rank(self, loss: float) -> int:
+        """The place of a loss after fine-tuning among the candidates that were fine-tuned; 1 is the best."""
+        return 1 + sum(row.loss_finetuned < loss for row in self.finetuned if row.loss_finetuned is not None)
+
+    def save(self, path: Path) -> None:
+        """Write the table, atomically."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for row in self.rows:
+            losses = (row.loss_pruned, row.loss_finetuned)
+            writer.writerow([" ".join(row.kept), *("" if loss is None else f"{loss:.7g}" for loss in losses)])
+        atomic.write_text(path, text.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> CandidateTable:
+        """Read what `save` wrote; Failure if it is missing or damaged."""
+        try:
+            with path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            return cls([_candidate(row) for row in rows])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
+            raise Failure(f"{path} is not a table of candidates; make it anew with `tinylab study`") from None
+
+
+def _candidate(row: Mapping[str, str]) -> Candidate:
+    losses = [float(row[name]) if row[name] else None for name in _COLUMNS[1:]]
+    return Candidate(tuple(row["kept"].split()), *losses)
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation of two lists, equal values sharing their mean rank; nan for fewer than two."""
+    if len(first) < 2:
+        return math.nan
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, place, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
