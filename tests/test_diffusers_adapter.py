@@ -16,8 +16,10 @@ from tinylab.errors import BadRequest
 from tinylab.models.adapters import adapt, load_adapted
 from tinylab.models.adapters.architectures import ARCHITECTURES
 from tinylab.models.load import save_model
-from tinylab.pruning.gates import DepthMask, gated
-from tinylab.pruning.plan import DepthPlan, NMPattern
+from tinylab.pruning.depth_mask import DepthMask
+from tinylab.pruning.gates import gated
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.lora import add_lora
 
@@ -209,16 +211,11 @@ def test_the_last_block_of_sd3_must_stay():
     with pytest.raises(BadRequest, match="block 3 of 'transformer_blocks' must stay"):
         with gated(model, {"transformer_blocks": torch.zeros(3, 4)}):
             pass
-    mask = DepthMask(depth, NMPattern.parse("1:2"), protected=model.protected_blocks())
+    mask = DepthMask(Layout.parse("1:2", depth), protected=model.protected_blocks())
     drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0))["transformer_blocks"]
     assert (drawn[:, 3] == 1).all() and (drawn[:, 2] == 0).all()
     assert 0 < drawn[:, 0].mean() < 1
     assert 3 in mask.decision()["transformer_blocks"]
-
-
-def test_a_pattern_that_cannot_keep_what_must_stay_is_refused():
-    with pytest.raises(BadRequest, match="cannot keep all 2 blocks of 0 to 3 that must stay"):
-        DepthMask({"blocks": 4}, NMPattern.parse("1:4"), protected={"blocks": (0, 3)})
 
 
 def test_the_first_block_of_a_dit_must_stay_once_its_embedders_differ():

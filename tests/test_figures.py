@@ -10,10 +10,10 @@ import pytest
 
 from tinylab.figures import curves, keep_heatmap, kept_strips, loss_dumbbells, option_bars
 from tinylab.figures.training import smooth
-from tinylab.pruning.plan import NMPattern
+from tinylab.pruning.layout import Layout
 
 ROWS = {"Learned (TinyFusion)": (0.5, 0.11), "Random": (0.3, 0.15)}
-OPTIONS = NMPattern.parse("1:2").options()
+OPTIONS = Layout.parse("1:2", {"blocks": 2}).groups[0].options({})
 
 MAKERS = {
     "heatmap": lambda: keep_heatmap([1, 10, 20], [[0.5, 0.5]] * 3, ["0", "1"], key="run", total_steps=40),
@@ -70,7 +70,7 @@ def test_option_bars_end_their_axis_where_the_longest_bar_can_be_read(most: floa
 
 
 def test_option_bars_show_no_more_than_asked() -> None:
-    pattern = NMPattern.parse("2:4").options()
+    pattern = Layout.parse("2:4", {"blocks": 4}).groups[0].options({})
     assert len(option_bars([("0123", [1 / 6] * 6, pattern)], key="run", shown=5)["data"][0]["x"]) == 5
 
 

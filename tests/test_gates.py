@@ -9,8 +9,10 @@ import torch
 from golden_values import load_golden, relative_error
 
 from tinylab.models.dit import DiT
-from tinylab.pruning.gates import DepthMask, MaskGroup, gated, gumbel_noise
-from tinylab.pruning.plan import DepthPlan, NMPattern
+from tinylab.pruning.depth_mask import DepthMask, MaskGroup, gumbel_noise
+from tinylab.pruning.gates import gated
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 
 DEPTH = {"blocks": 4}
@@ -53,7 +55,7 @@ def test_forward_and_gradients_equal_the_published_code(skip):
 
 
 def test_drawn_masks_keep_exactly_n_of_every_m():
-    mask = DepthMask({"blocks": 12}, NMPattern.parse("2:4"))
+    mask = DepthMask(Layout.parse("2:4", {"blocks": 12}))
     drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0))["blocks"].detach()
     assert drawn.shape == (50, 12)
     assert set(drawn.round(decimals=5).unique().tolist()) == {0.0, 1.0}
@@ -70,12 +72,12 @@ def test_draws_follow_the_softmax_of_the_scaled_logits():
 
 
 def test_a_new_mask_keeps_every_block_with_the_same_probability():
-    keep = DepthMask({"blocks": 6}, NMPattern.parse("2:3")).keep_probabilities()["blocks"]
+    keep = DepthMask(Layout.parse("2:3", {"blocks": 6})).keep_probabilities()["blocks"]
     assert torch.allclose(keep, torch.full((6,), 2 / 3))
 
 
 def test_the_decision_is_the_most_probable_option_of_every_group():
-    mask = DepthMask(DEPTH, NMPattern.parse("1:2"))
+    mask = DepthMask(Layout.parse("1:2", DEPTH))
     mask.groups["blocks"][0].logits.data[0, 1] += 1
     assert mask.decision() == {"blocks": (1, 2)}
 
@@ -111,7 +113,7 @@ def test_gates_are_gone_after_the_block_even_when_it_fails(tiny_dit):
 
 
 def test_logits_stay_in_fp32_and_all_get_a_gradient():
-    mask = DepthMask(DEPTH, NMPattern.parse("2:4"))
+    mask = DepthMask(Layout.parse("2:4", DEPTH))
     drawn = mask.draw(8, tau=1.0, generator=torch.Generator().manual_seed(0))["blocks"]
     (drawn * torch.arange(4.0)).sum().backward()
     (group,) = mask.groups["blocks"]

@@ -3,47 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.plan import DepthPlan, NMPattern, halving_patterns
-
-
-@pytest.mark.parametrize("text", ["", "6", "6:", "a:b", "6:12:3", "-1:2", "0:2", "2:2", "3:2", "20:40"])
-def test_a_bad_pattern_is_refused_in_one_line(text):
-    with pytest.raises(BadRequest) as problem:
-        NMPattern.parse(text)
-    assert "\n" not in str(problem.value)
-
-
-@pytest.mark.parametrize("text", ["1:9999", "5000:9999", "100:200", "1:" + "9" * 100_000])
-def test_a_huge_pattern_is_refused_in_a_short_line(text):
-    with pytest.raises(BadRequest) as problem:
-        NMPattern.parse(text)
-    assert len(str(problem.value)) < 120
-
-
-def test_a_pattern_that_does_not_fit_names_those_that_do():
-    with pytest.raises(BadRequest, match="1:2, 1:3, 2:4, 3:6, 6:12"):
-        NMPattern.parse("2:5").groups(12)
-
-
-@pytest.mark.parametrize("depth", [2, 7, 12, 28])
-def test_every_pattern_that_is_offered_fits(depth):
-    offered = halving_patterns({"blocks": depth})
-    assert offered
-    for text in offered:
-        pattern = NMPattern.parse(text)
-        assert sum(len(group) for group in pattern.groups(depth)) == depth
-
-
-def test_options_are_all_masks_in_the_order_of_combinations():
-    options = NMPattern.parse("2:4").options()
-    assert len(options) == math.comb(4, 2)
-    assert options[:2] == [(1, 1, 0, 0), (1, 0, 1, 0)]
-    assert all(sum(option) == 2 for option in options)
+from tinylab.pruning.plan import DepthPlan
 
 
 def test_a_plan_survives_its_file(tmp_path):

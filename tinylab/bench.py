@@ -15,8 +15,10 @@ from tinylab.metrics.cost import interleaved_seconds
 from tinylab.models.base import Denoiser
 from tinylab.models.dit import DiT
 from tinylab.models.load import load_model
-from tinylab.pruning.gates import DepthMask, gated
-from tinylab.pruning.plan import DepthPlan, NMPattern
+from tinylab.pruning.depth_mask import DepthMask
+from tinylab.pruning.gates import gated
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.threads import share_cores
 from tinylab.sampling.generate import Settings, generate
@@ -37,7 +39,7 @@ def main() -> None:
         half = apply_plan(model, DepthPlan.of(range(0, depth, 2), model.stack_depths(), "bench"))
         pair = {"all blocks": partial(_draw, model), "half": partial(_draw, half)}
         _report(f"sampling, {name}", pair, rounds)
-        step = partial(_search_step, model, NMPattern.parse(pattern))
+        step = partial(_search_step, model, Layout.parse(pattern, model.stack_depths()))
         _report(
             f"search step, {name}, {pattern}",
             {"dense": partial(step, False), "exact skip": partial(step, True)},
@@ -60,10 +62,10 @@ def _draw(model: Denoiser) -> Tensor:
     return generate(model, objective_for(model), labels, Settings("ddim", steps=10, guidance=1.5))
 
 
-def _search_step(model: Denoiser, pattern: NMPattern, skip: bool) -> Sequence[Tensor]:
+def _search_step(model: Denoiser, layout: Layout, skip: bool) -> Sequence[Tensor]:
     """Forward and backward of one search step at batch 64, all weights training."""
     generator = torch.Generator().manual_seed(0)
-    objective, mask = objective_for(model), DepthMask(model.stack_depths(), pattern)
+    objective, mask = objective_for(model), DepthMask(layout)
     x = torch.randn(64, *model.sample_shape, generator=generator)
     draw = objective.draw(64, model.sample_shape, generator)
     with gated(model, mask.draw(64, 1.0, generator), skip=skip):

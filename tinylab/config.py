@@ -240,7 +240,16 @@ class EncodeConfig(JobConfig):
 
 def config_types() -> dict[str, type[JobConfig]]:
     """The config class of every kind of job."""
-    kinds = (TrainConfig, SearchConfig, PruneConfig, FinetuneConfig, SampleConfig, CompareConfig, StudyConfig, EncodeConfig)
+    kinds = (
+        TrainConfig,
+        SearchConfig,
+        PruneConfig,
+        FinetuneConfig,
+        SampleConfig,
+        CompareConfig,
+        StudyConfig,
+        EncodeConfig,
+    )
     return {kind.model_fields["kind"].default: kind for kind in kinds}
 
 

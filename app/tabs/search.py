@@ -14,7 +14,7 @@ from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
 from tinylab.presets import search_config
-from tinylab.pruning.plan import halving_patterns
+from tinylab.pruning.layout import halving_patterns
 
 __all__ = ["ID", "TITLE", "build", "make_config", "offer_patterns", "preset_values"]
 

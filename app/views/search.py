@@ -10,7 +10,8 @@ from app.views.parts import cells, losses, status_card
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, option_bars
 from tinylab.models.families import in_order
-from tinylab.pruning.plan import NMPattern, block_names
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.plan import block_names
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 
@@ -35,9 +36,9 @@ def view(run: Run) -> Payload:
         figures["heatmap"] = keep_heatmap(
             list(columns), list(columns.values()), sum(names.values(), []), key=run.id, total_steps=config.steps
         )
-        pattern = NMPattern.fitting(config.pattern, depth)
-        groups, masks = _groups(pattern, names), pattern.options()
-        options = [(blocks, last[f"options/{group}"], masks) for group, blocks in groups.items()]
+        layout = Layout.parse(config.pattern, depth)
+        groups = {group.name: [names[stack][i] for stack, i in group.blocks] for group in layout.groups}
+        options = [(groups[group.name], last[f"options/{group.name}"], group.options({})) for group in layout.groups]
         figures["options"] = option_bars(options, key=run.id)
         html["decision"] = _decision(run, names, groups, last, metrics.last_scalars())
         figures["loss"] = curves(
@@ -67,15 +68,6 @@ def _columns(metrics: MetricsReader, stacks: Sequence[str]) -> dict[int, list[fl
         for step, values in metrics.vectors(f"keep/{stack}"):
             columns.setdefault(step, []).extend(values)
     return columns
-
-
-def _groups(pattern: NMPattern, names: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """The names of the blocks of every group, by the group's name in the metrics, such as `blocks/0`."""
-    return {
-        f"{stack}/{i}": [several[block] for block in span]
-        for stack, several in names.items()
-        for i, span in enumerate(pattern.groups(len(several)))
-    }
 
 
 def _decision(

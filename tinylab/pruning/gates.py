@@ -1,137 +1,20 @@
-"""Learnable depth masks and the gates that apply them (TinyFusion: Fang et al. 2024, arXiv:2412.01199).
-
-Each group of M consecutive blocks has a categorical over its C(M, N) masks. A straight-through Gumbel-softmax
-draws one mask per sample; a block whose mask is 0 is the identity: x = m f(x) + (1 - m) x.
-"""
+"""Gates that apply masks to the blocks of any model: where the mask is 0 a block is the identity,
+x = m f(x) + (1 - m) x (TinyFusion: Fang et al. 2024, arXiv:2412.01199)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import PLAIN, block_forms, protected_blocks
 from tinylab.pruning.block_gate import Bypass, DenseGate, SkipGate
-from tinylab.pruning.plan import NMPattern
 
-__all__ = ["DepthMask", "MaskGroup", "gated", "gumbel_noise", "without_blocks"]
-
-_INITIAL_LOGIT = 0.02
-
-
-def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise, float32."""
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64).clamp_(1e-12, 1 - 1e-12)
-    return -torch.log(-torch.log(uniform)).float()
-
-
-class MaskGroup(nn.Module):
-    """The categorical over the masks of one group of blocks. Logits stay in fp32: in bf16 they stand still.
-
-    Args:
-        options: 0/1 masks, (C, M).
-        scaling: factor on the logits, which start at 0.02 and move slowly.
-    """
-
-    options: Tensor
-
-    def __init__(self, options: Sequence[Sequence[int]], scaling: float) -> None:
-        super().__init__()
-        self.scaling = scaling
-        self.logits = nn.Parameter(torch.full((1, len(options)), _INITIAL_LOGIT))
-        self.register_buffer("options", torch.tensor(options, dtype=torch.float32), persistent=False)
-
-    def draw(self, gumbel: Tensor, tau: float) -> Tensor:
-        """Masks (N, M), exactly 0 or 1, whose gradient is that of the softmax; `gumbel` is (N, C)."""
-        soft = ((self.scaling * self.logits + gumbel) / tau).softmax(dim=1)
-        hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
-        return (hard - soft.detach() + soft) @ self.options
-
-    @torch.no_grad()
-    def probabilities(self) -> Tensor:
-        """Probability of every option, (C,). The temperature does not change which option is the largest."""
-        return (self.scaling * self.logits[0]).softmax(dim=0)
-
-
-class DepthMask(nn.Module):
-    """All groups of a model: the thing that the search learns.
-
-    Args:
-        depth: blocks per stack; every stack is cut into groups by the same pattern.
-        protected: indices per stack of blocks that every mask keeps.
-
-    Raises:
-        BadRequest: a group has more blocks that must stay than the pattern keeps.
-    """
-
-    def __init__(
-        self,
-        depth: Mapping[str, int],
-        pattern: NMPattern,
-        scaling: float = 100.0,
-        *,
-        protected: Mapping[str, Collection[int]] | None = None,
-    ) -> None:
-        super().__init__()
-        self.spans = {stack: pattern.groups(count) for stack, count in depth.items()}
-        fixed = protected or {}
-        self.groups = nn.ModuleDict(
-            {
-                stack: nn.ModuleList(MaskGroup(_options(pattern, s, fixed.get(stack, ())), scaling) for s in spans)
-                for stack, spans in self.spans.items()
-            }
-        )
-
-    def stacks(self) -> dict[str, list[MaskGroup]]:
-        """The groups of every stack, in order."""
-        return {
-            stack: cast(list[MaskGroup], list(cast(nn.ModuleList, groups))) for stack, groups in self.groups.items()
-        }
-
-    def draw(self, count: int, tau: float, generator: torch.Generator) -> dict[str, Tensor]:
-        """A mask per sample for every stack, (N, depth)."""
-        masks = {}
-        for stack, groups in self.stacks().items():
-            parts = []
-            for group in groups:
-                noise = gumbel_noise((count, group.logits.shape[1]), generator).to(group.logits.device)
-                parts.append(group.draw(noise, tau))
-            masks[stack] = torch.cat(parts, dim=1)
-        return masks
-
-    @torch.no_grad()
-    def keep_probabilities(self) -> dict[str, Tensor]:
-        """Probability of every block to be kept, (depth,) per stack."""
-        return {
-            stack: torch.cat([group.probabilities() @ group.options for group in groups])
-            for stack, groups in self.stacks().items()
-        }
-
-    @torch.no_grad()
-    def decision(self) -> dict[str, tuple[int, ...]]:
-        """The blocks of the most probable option of every group."""
-        kept: dict[str, tuple[int, ...]] = {}
-        for stack, groups in self.stacks().items():
-            mask = torch.cat([group.options[group.logits[0].argmax()] for group in groups])
-            kept[stack] = tuple(mask.nonzero().flatten().tolist())
-        return kept
-
-
-def _options(pattern: NMPattern, span: range, protected: Collection[int]) -> list[tuple[int, ...]]:
-    """The masks of the group `span` that keep its protected blocks."""
-    fixed = [index - span.start for index in protected if index in span]
-    options = [option for option in pattern.options() if all(option[i] for i in fixed)]
-    if not options:
-        raise BadRequest(
-            f"pattern {pattern} cannot keep all {len(fixed)} blocks of {span.start} to {span.stop - 1} that must stay; "
-            "use one that keeps more"
-        )
-    return options
+__all__ = ["gated", "without_blocks"]
 
 
 @contextlib.contextmanager

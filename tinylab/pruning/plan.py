@@ -1,11 +1,8 @@
-"""What any pruning method produces, and the N:M patterns a learned one is bound to. Free of torch."""
+"""What any pruning method produces. Free of torch."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,72 +10,9 @@ from typing import Any
 
 from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.pruning.layout import show_depth
 
-__all__ = ["MAX_OPTIONS", "DepthPlan", "NMPattern", "block_names", "halving_patterns"]
-
-MAX_OPTIONS = 20_000  # options a group may have: 7:14 has 3,432, 8:16 has 12,870
-_LARGEST_GROUP = 256  # blocks: an option is a mask over all of them
-
-
-@dataclass(frozen=True)
-class NMPattern:
-    """Keep `keep` of every `of` consecutive blocks."""
-
-    keep: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> NMPattern:
-        """Read `N:M`."""
-        if len(text) > 40:
-            raise BadRequest("a pattern has the form N:M, such as 1:2 or 6:12, or is 'half'")
-        match = re.fullmatch(r"\s*(\d{1,4})\s*:\s*(\d{1,4})\s*", text)
-        if not match:
-            raise BadRequest(f"pattern {text!r} is not of the form N:M, such as 1:2 or 6:12, nor 'half'")
-        keep, of = int(match[1]), int(match[2])
-        if not 1 <= keep < of:
-            raise BadRequest(f"pattern {text!r} must keep at least 1 and fewer than all of its {of} blocks")
-        if of > _LARGEST_GROUP:
-            raise BadRequest(f"pattern {text!r} has groups of {of} blocks; use groups of at most {_LARGEST_GROUP}")
-        if math.comb(of, keep) > MAX_OPTIONS:
-            raise BadRequest(f"pattern {text!r} has more than {MAX_OPTIONS:,} options a group; use smaller groups")
-        return cls(keep, of)
-
-    @classmethod
-    def fitting(cls, text: str, depth: Mapping[str, int]) -> NMPattern:
-        """Read `N:M`, or `half` as the largest pattern that halves every stack; BadRequest if it does not fit."""
-        if text.strip() == "half":
-            found = halving_patterns(depth)
-            if not found:
-                raise BadRequest(f"no pattern halves stacks of {_show(depth)}; name one as N:M")
-            return cls.parse(found[-1])
-        pattern = cls.parse(text)
-        for count in depth.values():
-            pattern.groups(count)
-        return pattern
-
-    def __str__(self) -> str:
-        return f"{self.keep}:{self.of}"
-
-    def groups(self, depth: int) -> list[range]:
-        """The groups of block indices; BadRequest if they do not fill `depth` blocks."""
-        if depth % self.of:
-            fitting = ", ".join(halving_patterns({"": depth})) or "none"
-            raise BadRequest(f"pattern {self} does not fit {depth} blocks; patterns that do: {fitting}")
-        return [range(first, first + self.of) for first in range(0, depth, self.of)]
-
-    def options(self) -> list[tuple[int, ...]]:
-        """All 0/1 masks of one group, in the order of `itertools.combinations`."""
-        chosen = itertools.combinations(range(self.of), self.keep)
-        return [tuple(int(i in picks) for i in range(self.of)) for picks in chosen]
-
-
-def halving_patterns(depth: Mapping[str, int]) -> list[str]:
-    """The patterns that keep half of every stack, or nearly, from small groups to large ones."""
-    stacks = list(depth.values())
-    sizes = [m for m in range(2, min(*stacks, _LARGEST_GROUP) + 1) if not any(count % m for count in stacks)]
-    halves = [(max(1, m // 2), m) for m in sizes]
-    return [f"{n}:{m}" for n, m in halves if math.comb(m, n) <= MAX_OPTIONS]
+__all__ = ["DepthPlan", "block_names"]
 
 
 def block_names(depth: Mapping[str, int]) -> dict[str, list[str]]:
@@ -137,7 +71,9 @@ class DepthPlan:
     def check_fits(self, depth: Mapping[str, int]) -> None:
         """BadRequest unless the plan was made for a model with these stacks."""
         if dict(depth) != dict(self.depth):
-            raise BadRequest(f"the plan is for {_show(self.depth)}, the model has {_show(depth)}; use the plan's model")
+            raise BadRequest(
+                f"the plan is for {show_depth(self.depth)}, the model has {show_depth(depth)}; use the plan's model"
+            )
 
     @property
     def total(self) -> int:
@@ -195,7 +131,3 @@ def _check_indices(indices: Sequence[int], depth: int, stack: str) -> None:
 
 def _ranges(names: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{stack!r} has blocks {several[0]} to {several[-1]}" for stack, several in names.items())
-
-
-def _show(depth: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {stack}" for stack, count in depth.items())

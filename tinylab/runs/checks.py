@@ -30,7 +30,8 @@ from tinylab.presets import search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, LOOKS_AT_DATA
 from tinylab.pruning.criteria.oracle import check_keep
 from tinylab.pruning.exhaustive import check_number
-from tinylab.pruning.plan import DepthPlan, NMPattern
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.store import find_plan, find_run
 from tinylab.sampling import sampler_for
 
@@ -161,7 +162,7 @@ def _train(config: TrainConfig) -> None:
 def _search(config: SearchConfig) -> None:
     search_config(config.preset)
     data_for(config.data, config.model)
-    NMPattern.fitting(config.pattern, describe_model(config.model).depth)
+    Layout.parse(config.pattern, describe_model(config.model).depth)
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 

@@ -14,8 +14,9 @@ from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
-from tinylab.pruning.gates import DepthMask, gated
-from tinylab.pruning.plan import NMPattern
+from tinylab.pruning.depth_mask import DepthMask
+from tinylab.pruning.gates import gated
+from tinylab.pruning.layout import Layout
 from tinylab.training.denoise import drop_labels
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
@@ -36,9 +37,9 @@ class SearchTask:
         self.device = next(model.parameters()).device
         self.model = copy.deepcopy(model).train()
         depth = self.model.stack_depths()
-        self.pattern = NMPattern.fitting(config.pattern, depth)
         fixed = protected_blocks(self.model)
-        self.mask = DepthMask(depth, self.pattern, config.scaling, protected=fixed).to(self.device)
+        self.layout = Layout.parse(config.pattern, depth, fixed)
+        self.mask = DepthMask(self.layout, config.scaling, protected=fixed).to(self.device)
         self.ema = Ema(self.mask, config.ema_decay)
         groups = [{"params": list(self.mask.parameters()), "lr": config.lr_mask}]
         moving = self._moving_weights()

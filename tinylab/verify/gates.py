@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.gates import MaskGroup, gated
+from tinylab.pruning.depth_mask import MaskGroup
+from tinylab.pruning.gates import gated
 from tinylab.verify.golden import Golden, build_model, gradients
 
 __all__ = ["recompute"]

@@ -29,7 +29,7 @@ def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     scalars, vectors = mask_record(task.ema.module)
     depth = model.stack_depths()
     details = {
-        "pattern": str(task.pattern),
+        "pattern": str(task.layout),
         "weights": config.weights,
         "steps": config.steps,
         "seed": config.seed,
