@@ -77,9 +77,10 @@ class CandidateTable:
         """Those whose losses are both known."""
         return [row for row in self.rows if row.loss_finetuned is not None]
 
-    def set(self, kept: tuple[str, ...], **losses: float) -> None:
-        """Fill in losses of a candidate."""
-        self._rows[kept] = replace(self._rows[kept], **losses)
+    def set(self, kept: tuple[str, ...], loss: float, *, finetuned: bool) -> None:
+        """Fill in a loss of a candidate, the one right after pruning or the one after fine-tuning."""
+        row = self._rows[kept]
+        self._rows[kept] = replace(row, loss_finetuned=loss) if finetuned else replace(row, loss_pruned=loss)
 
     def get(self, plan: DepthPlan) -> Candidate:
         """The candidate that a plan chose; BadRequest if it is none of these."""

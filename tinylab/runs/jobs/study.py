@@ -90,7 +90,7 @@ def _fill(
             finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in finished:
                 kept, tuned = running.pop(future)
-                table.set(kept, **{"loss_finetuned" if tuned else "loss_pruned": future.result()})
+                table.set(kept, future.result(), finetuned=tuned)
                 table.save(path)
                 done += 1
             context.progress(done, total, "fine-tuning" if done > len(table) else "scoring")
