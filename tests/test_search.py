@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from adders import Adders
 from memory_recorder import MemoryRecorder
-from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import Stopped
-from tinylab.models.base import Denoiser
 from tinylab.training.loop import run_loop
 from tinylab.training.search import SearchTask, mask_record
 
@@ -69,38 +68,8 @@ def test_entropy_is_one_for_an_undecided_mask(tiny_dit):
     assert scalars["confidence/blocks/0"] == pytest.approx(1 / 6)
 
 
-class _Adder(nn.Module):
-    """A block that adds a constant to its input."""
-
-    def __init__(self, constant: float) -> None:
-        super().__init__()
-        self.constant = nn.Parameter(torch.tensor(constant))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.constant
-
-
-class _Adders(Denoiser):
-    """Predicts as noise the sum of its blocks' constants: zero is the best that it can do."""
-
-    num_classes = 10
-
-    def __init__(self, constants: list[float]) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(_Adder(constant) for constant in constants)
-
-    def block_stacks(self) -> dict[str, nn.ModuleList]:
-        return {"blocks": self.blocks}
-
-    def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        h = torch.zeros_like(x)
-        for block in self.blocks:
-            h = block(h)
-        return h
-
-
 def test_blocks_that_spoil_the_prediction_are_learned_away(tmp_path):
-    model = _Adders([2.0, 0.0, 0.0, -1.0])
+    model = Adders([2.0, 0.0, 0.0, -1.0])
     objective, data = GaussianDiffusion(), load_digits()[0]
     config = SearchConfig.create(pattern="2:4", steps=60, batch_size=32, weights="frozen", lr_mask=1e-2)
     task = SearchTask(model, objective, data, config)

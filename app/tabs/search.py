@@ -26,6 +26,7 @@ likelier. The weights move along, as they will when the shallow model is fine-tu
 that *recovers* best, not the one that hurts least today.
 """
 _PRESETS = [("Quick", "quick"), ("Thorough", "thorough"), ("As published", "published")]
+_PRESET_FIELDS = ("batch_size", "lr_mask", "lr_weights", "tau_start", "tau_end")
 _QUICK = {name: field.default for name, field in SearchConfig.model_fields.items()}
 
 
@@ -41,8 +42,8 @@ def build(lab: Lab) -> None:
                 [],
                 value=None,
                 allow_custom_value=True,
-                label="Pattern N:M",
-                info="keep N of every M blocks in a row",
+                label="What stays",
+                info="N:M keeps N of every M blocks in a row; also 1:2x3,2:6, keep=6, time=0.5",
                 elem_id="search-pattern",
             )
             weights = gr.Radio(
@@ -67,14 +68,33 @@ def build(lab: Lab) -> None:
         "seed": seed,
     }
     panel.wire(make_config, {**fields, **more})
-    names = ["steps", *(name for name in more if name != "data")]
+    names = ["steps", *(name for name in more if name in _PRESET_FIELDS)]
     filled = [{"steps": steps, **more}[name] for name in names]
     preset.input(lambda name: preset_values(name, names), [preset], filled, show_progress="hidden", queue=False)
     lab.follow_model(offer_patterns, pattern)
 
 
-def _more_fields() -> dict[str, gr.Number | gr.Textbox]:
+def _more_fields() -> dict[str, gr.Number | gr.Textbox | gr.Radio]:
     with gr.Accordion("More", open=False, elem_id="search-more"):
+        estimator = gr.Radio(
+            [("Gumbel", "gumbel"), ("ReinMax", "reinmax"), ("REINFORCE", "reinforce")],
+            value=_QUICK["estimator"],
+            label="Gradient of the draws",
+            elem_id="search-estimator",
+        )
+        objective = gr.Radio(
+            [("its own loss", "diffusion"), ("distance to the full model", "distill")],
+            value=_QUICK["objective"],
+            label="What masks are judged by",
+        )
+        decision = gr.Radio(
+            [("the likeliest mask", "argmax"), ("what each group costs", "perturbation")],
+            value=_QUICK["decision"],
+            label="How it decides",
+        )
+        seeds = gr.Textbox(
+            "", label="Several seeds", info="0-4 searches five times and tells what all agree on", max_lines=1
+        )
         with gr.Row():
             batch = gr.Number(_QUICK["batch_size"], precision=0, label="Images a step", min_width=120)
             lr_mask = gr.Number(_QUICK["lr_mask"], label="Mask learning rate", min_width=120)
@@ -83,6 +103,10 @@ def _more_fields() -> dict[str, gr.Number | gr.Textbox]:
             tau_end = gr.Number(_QUICK["tau_end"], label="Last temperature", min_width=120)
         data = data_field()
     return {
+        "estimator": estimator,
+        "objective": objective,
+        "decision": decision,
+        "seeds": seeds,
         "data": data,
         "batch_size": batch,
         "lr_mask": lr_mask,
@@ -107,9 +131,11 @@ def make_config(pattern: str | None, preset: str = "quick", **values: Any) -> Se
 
 
 def offer_patterns(model: str) -> Any:
-    """The patterns that fit the loaded model; the whole stack as one group is the default."""
+    """The patterns that fit the loaded model, and a budget for all its blocks; half of each stack is the default."""
     try:
-        fitting = halving_patterns(describe_model(model).depth)
+        depth = describe_model(model).depth
     except (BadRequest, OSError, ValueError):
         return gr.skip()
-    return gr.Dropdown(choices=fitting, value=next(reversed(fitting), None))
+    fitting = halving_patterns(depth)
+    offered = [*fitting, f"keep={sum(depth.values()) // 2}"]
+    return gr.Dropdown(choices=offered, value=offered[max(0, len(fitting) - 1)])

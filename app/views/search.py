@@ -1,9 +1,10 @@
-"""A mask search: the heatmap, what is decided and how surely, the options, the loss."""
+"""A mask search: the heatmap, what is decided and how surely, the options, the loss; what several seeds agree on."""
 
 from __future__ import annotations
 
+import html as markup
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from app.live import Payload
 from app.views.parts import cells, losses, status_card
@@ -18,8 +19,6 @@ from tinylab.runs.record import Run
 __all__ = ["SLOTS", "view"]
 
 SLOTS = ("status", "decision", "result", "heatmap", "options", "loss")
-_UNSURE = 0.5  # a decision below this confidence is called open
-_OPEN = "The search has not quite made up its mind. Give it more steps, or take this as a close call."
 
 
 def view(run: Run) -> Payload:
@@ -33,20 +32,23 @@ def view(run: Run) -> Payload:
     if depth:
         columns = _columns(metrics, list(depth))
         names = block_names(depth)
+        total = config.steps * max(1, len(config.seeds))
         figures["heatmap"] = keep_heatmap(
-            list(columns), list(columns.values()), sum(names.values(), []), key=run.id, total_steps=config.steps
+            list(columns), list(columns.values()), sum(names.values(), []), key=run.id, total_steps=total
         )
         layout = Layout.parse(config.pattern, depth)
         groups = {group.name: [names[stack][i] for stack, i in group.blocks] for group in layout.groups}
-        options = [(groups[group.name], last[f"options/{group.name}"], group.options({})) for group in layout.groups]
-        figures["options"] = option_bars(options, key=run.id)
+        shown = [group for group in layout.groups if f"options/{group.name}" in last]  # a budget has too many
+        options = [(groups[group.name], last[f"options/{group.name}"], group.options({})) for group in shown]
+        if options:
+            figures["options"] = option_bars(options, key=run.id)
         html["decision"] = _decision(run, names, groups, last, metrics.last_scalars())
         figures["loss"] = curves(
             {"loss": metrics.scalars("loss")},
             key=run.id,
             heading="Loss with some blocks skipped",
             unit="loss",
-            total_steps=config.steps,
+            total_steps=total,
         )
     result = run.result()
     if result:
@@ -77,15 +79,30 @@ def _decision(
     vectors: Mapping[str, Sequence[float]],
     scalars: Mapping[str, float],
 ) -> str:
-    kept = {stack: [several[int(i)] for i in vectors[f"decision/{stack}"]] for stack, several in names.items()}
+    result = run.result()
+    chosen: Mapping[str, Sequence[float]] = result.get("kept") or {s: vectors[f"decision/{s}"] for s in names}
+    kept = {stack: [several[int(i)] for i in chosen[stack]] for stack, several in names.items()}
     everything = [block for several in kept.values() for block in several]
     sure = {group: scalars[f"confidence/{group}"] for group in groups}
-    lines = "".join(_line(blocks, everything, sure[group]) for group, blocks in groups.items())
-    finished = run.status().state == "finished"
-    note = f'<p class="tl-note">{_OPEN}</p>' if finished and min(sure.values()) < _UNSURE else ""
-    title = "The choice" if finished else "The choice so far"
+    # Of several searches the last one's confidence says nothing about the choice of all.
+    lines = "" if "agreement" in result else "".join(_line(b, everything, sure[g]) for g, b in groups.items())
+    notes = "".join(f'<p class="tl-note">{markup.escape(line)}</p>' for line in result.get("remarks", []))
+    title = "The choice" if result else "The choice so far"
     strips = "".join(cells(kept[stack], several) for stack, several in names.items())
-    return f'<div class="tl-decision"><h4>{title}</h4>{strips}<ul>{lines}</ul>{note}</div>'
+    agreed = _agreement(result["agreement"], len(result["searches"])) if "agreement" in result else ""
+    return f'<div class="tl-decision"><h4>{title}</h4>{strips}<ul>{lines}</ul>{agreed}{notes}</div>'
+
+
+def _agreement(found: Mapping[str, Any], count: int) -> str:
+    """What several seeds have in common."""
+    sometimes = ", ".join(f"{name} ({share:.0%})" for name, share in found["sometimes"].items())
+    parts = [
+        ("kept by every seed", " ".join(found["always"])),
+        ("kept by some", sometimes),
+        ("kept by none", " ".join(found["never"])),
+    ]
+    lines = "".join(f"<li>{words}: <b>{markup.escape(names)}</b></li>" for words, names in parts if names)
+    return f"<h4>What {count} seeds agree on</h4><ul>{lines}</ul>"
 
 
 def _line(blocks: Sequence[str], kept: Sequence[str], confidence: float) -> str:

@@ -1,32 +1,67 @@
 """Learnable depth masks (TinyFusion: Fang et al. 2024, arXiv:2412.01199).
 
-Each group of M consecutive blocks has a categorical over its C(M, N) masks. A straight-through Gumbel-softmax
-draws one mask per sample.
+Each group of M consecutive blocks has a categorical over its C(M, N) masks; one budget for the whole model has a
+logit for every block (see `budget_mask`). One mask is drawn per sample.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from tinylab.pruning.estimators import ESTIMATORS, EstimatorName, gumbel_noise
 from tinylab.pruning.layout import Layout
+from tinylab.pruning.verdict import GroupState
 
-__all__ = ["DepthMask", "MaskGroup", "gumbel_noise"]
+__all__ = ["INITIAL_LOGIT", "DepthMask", "Drawn", "MaskDistribution", "MaskGroup"]
 
-_INITIAL_LOGIT = 0.02
+INITIAL_LOGIT = 0.02
 
 
-def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise, float32."""
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64).clamp_(1e-12, 1 - 1e-12)
-    return -torch.log(-torch.log(uniform)).float()
+@dataclass(frozen=True)
+class Drawn:
+    """Masks of N samples.
+
+    Attributes:
+        masks: (N, depth) per stack, exactly 0 or 1.
+        log_probability: of each sample's masks, (N,), with a gradient for the logits.
+    """
+
+    masks: dict[str, Tensor]
+    log_probability: Tensor
+
+
+class MaskDistribution(nn.Module):
+    """The distribution over masks that a search learns. Logits stay in fp32: in bf16 they stand still."""
+
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
+        """A mask for each of `count` samples."""
+        raise NotImplementedError
+
+    def keep_probabilities(self) -> dict[str, Tensor]:
+        """Probability of every block to be kept, (depth,) per stack."""
+        raise NotImplementedError
+
+    def decision(self) -> dict[str, tuple[int, ...]]:
+        """The blocks of the most probable mask."""
+        raise NotImplementedError
+
+    def states(self) -> dict[str, GroupState]:
+        """What every group has learned, by its name."""
+        raise NotImplementedError
+
+    def prefer(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """Let the most probable mask be the one whose kept blocks have the largest sum of `scores` (per stack)."""
+        raise NotImplementedError
 
 
 class MaskGroup(nn.Module):
-    """The categorical over the masks of one group of blocks. Logits stay in fp32: in bf16 they stand still.
+    """The categorical over the masks of one group of blocks.
 
     Args:
         options: 0/1 masks, (C, M).
@@ -34,30 +69,47 @@ class MaskGroup(nn.Module):
     """
 
     options: Tensor
+    seen: Tensor
 
     def __init__(self, options: Sequence[Sequence[int]], scaling: float) -> None:
         super().__init__()
         self.scaling = scaling
-        self.logits = nn.Parameter(torch.full((1, len(options)), _INITIAL_LOGIT))
+        self.logits = nn.Parameter(torch.full((1, len(options)), INITIAL_LOGIT))
         self.register_buffer("options", torch.tensor(options, dtype=torch.float32), persistent=False)
+        self.register_buffer("seen", torch.zeros(len(options)))
 
-    def draw(self, gumbel: Tensor, tau: float) -> Tensor:
-        """Masks (N, M), exactly 0 or 1, whose gradient is that of the softmax; `gumbel` is (N, C)."""
-        soft = ((self.scaling * self.logits + gumbel) / tau).softmax(dim=1)
-        hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
-        return (hard - soft.detach() + soft) @ self.options
+    def draw(self, noise: Tensor, tau: float, *, estimator: EstimatorName = "gumbel") -> tuple[Tensor, Tensor]:
+        """Masks (N, M), exactly 0 or 1, and their log probabilities (N,); Gumbel `noise` is (N, C)."""
+        scaled = self.scaling * self.logits
+        chosen = ESTIMATORS[estimator](scaled, noise, tau)
+        hard = chosen.detach().round()
+        if self.training:
+            self.seen += hard.sum(dim=0)
+        return chosen @ self.options, (hard * scaled.log_softmax(dim=1)).sum(dim=1)
 
     @torch.no_grad()
     def probabilities(self) -> Tensor:
         """Probability of every option, (C,). The temperature does not change which option is the largest."""
         return (self.scaling * self.logits[0]).softmax(dim=0)
 
+    @torch.no_grad()
+    def state(self) -> GroupState:
+        """How decided the group is; an average over steps has seen nothing itself."""
+        p = self.probabilities()
+        return GroupState(
+            confidence=p.max().item(),
+            entropy=torch.special.entr(p).sum().item() / math.log(max(2, len(p))),
+            moved=self.scaling * (self.logits - self.logits.mean()).abs().max().item(),
+            unseen=(self.seen == 0).float().mean().item(),
+            options=tuple(p.tolist()),
+        )
 
-class DepthMask(nn.Module):
-    """All groups of a model: the thing that the search learns.
+
+class DepthMask(MaskDistribution):
+    """A categorical for every group of a layout with local groups.
 
     Args:
-        layout: the groups; local ones.
+        layout: the groups.
         protected: indices per stack of blocks that every mask keeps.
     """
 
@@ -69,6 +121,7 @@ class DepthMask(nn.Module):
         protected: Mapping[str, Collection[int]] | None = None,
     ) -> None:
         super().__init__()
+        self.layout = layout
         self.groups = nn.ModuleDict({stack: nn.ModuleList() for stack in layout.depth})
         for group in layout.groups:
             stack = group.blocks[0][0]
@@ -80,16 +133,23 @@ class DepthMask(nn.Module):
             stack: cast(list[MaskGroup], list(cast(nn.ModuleList, groups))) for stack, groups in self.groups.items()
         }
 
-    def draw(self, count: int, tau: float, generator: torch.Generator) -> dict[str, Tensor]:
+    def named_groups(self) -> dict[str, MaskGroup]:
+        """The groups by the names of the layout."""
+        groups = [group for several in self.stacks().values() for group in several]
+        return {described.name: group for described, group in zip(self.layout.groups, groups, strict=True)}
+
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
         """A mask per sample for every stack, (N, depth)."""
-        masks = {}
+        masks, total = {}, torch.zeros(())
         for stack, groups in self.stacks().items():
             parts = []
             for group in groups:
                 noise = gumbel_noise((count, group.logits.shape[1]), generator).to(group.logits.device)
-                parts.append(group.draw(noise, tau))
+                part, log_probability = group.draw(noise, tau, estimator=estimator)
+                parts.append(part)
+                total = total.to(part.device) + log_probability
             masks[stack] = torch.cat(parts, dim=1)
-        return masks
+        return Drawn(masks, total)
 
     @torch.no_grad()
     def keep_probabilities(self) -> dict[str, Tensor]:
@@ -107,3 +167,14 @@ class DepthMask(nn.Module):
             mask = torch.cat([group.options[group.logits[0].argmax()] for group in groups])
             kept[stack] = tuple(mask.nonzero().flatten().tolist())
         return kept
+
+    def states(self) -> dict[str, GroupState]:
+        """What every group has learned, by its name."""
+        return {name: group.state() for name, group in self.named_groups().items()}
+
+    @torch.no_grad()
+    def prefer(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """The logit of every option becomes the sum of its blocks' scores."""
+        for described, group in zip(self.layout.groups, self.named_groups().values(), strict=True):
+            blocks = torch.tensor([scores[stack][i] for stack, i in described.blocks], dtype=torch.float32)
+            group.logits.copy_((group.options @ blocks.to(group.options.device)).unsqueeze(0))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylab import atomic
-from tinylab.errors import BadRequest, Failure
+from tinylab.errors import BadRequest
 from tinylab.pruning.plan import DepthPlan, block_names
 
 __all__ = ["MAX_CANDIDATES", "Candidate", "CandidateTable", "all_candidates", "check_number", "rank_correlation"]
@@ -105,13 +105,16 @@ class CandidateTable:
 
     @classmethod
     def load(cls, path: Path) -> CandidateTable:
-        """Read what `save` wrote; Failure if it is missing or damaged."""
+        """Read what `save` wrote; BadRequest if it is missing or damaged."""
         try:
             with path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            return cls([_candidate(row) for row in rows])
+                reader = csv.DictReader(file)
+                rows = [_candidate(row) for row in reader]
+            if tuple(reader.fieldnames or ()) != _COLUMNS:
+                raise ValueError("other columns")
+            return cls(rows)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
-            raise Failure(f"{path} is not a table of candidates; make it anew with `tinylab study`") from None
+            raise BadRequest(f"{path} is not a table of candidates; `tinylab study exhaustive` makes one") from None
 
 
 def _candidate(row: Mapping[str, str]) -> Candidate:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,41 +13,62 @@ from torch import Tensor, nn
 from tinylab.config import SearchConfig
 from tinylab.data.base import Dataset
 from tinylab.data.order import batch_indices, step_generator
-from tinylab.diffusion import Objective
+from tinylab.diffusion import Draw, Objective
+from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
-from tinylab.pruning.depth_mask import DepthMask
-from tinylab.pruning.gates import gated
+from tinylab.pruning.depth_mask import MaskDistribution
+from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
+from tinylab.pruning.mask_for import mask_for
+from tinylab.pruning.verdict import Verdict, judge
 from tinylab.training.denoise import drop_labels
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
 from tinylab.training.recorder import StepRecord
 
-__all__ = ["SearchTask"]
+__all__ = ["SearchTask", "mask_record"]
 
 
 class SearchTask:
     """Mask logits and a stand-in for the fine-tuning to come, trained on the model's own objective.
 
     Works on a copy: the weights that moved along are thrown away after the search, as published.
+
+    Args:
+        seconds: measured time of every block per stack, for a budget of time.
+
+    Attributes:
+        way: how gates run; all but `sampled` give equal gradients.
     """
 
-    def __init__(self, model: Denoiser, objective: Objective, data: Dataset, config: SearchConfig) -> None:
+    def __init__(
+        self,
+        model: Denoiser,
+        objective: Objective,
+        data: Dataset,
+        config: SearchConfig,
+        *,
+        seconds: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         torch.manual_seed(config.seed)  # initial LoRA matrices
         self.objective, self.data, self.config = objective, data, config
         self.device = next(model.parameters()).device
+        self.teacher = model.eval()
         self.model = copy.deepcopy(model).train()
-        depth = self.model.stack_depths()
+        self.copies = config.copies if config.estimator == "reinforce" else 1
+        if config.batch_size % self.copies:
+            raise BadRequest(f"batch-size {config.batch_size} is no multiple of the {self.copies} copies of an image")
         fixed = protected_blocks(self.model)
-        self.layout = Layout.parse(config.pattern, depth, fixed)
-        self.mask = DepthMask(self.layout, config.scaling, protected=fixed).to(self.device)
-        self.ema = Ema(self.mask, config.ema_decay)
+        self.layout = Layout.parse(config.pattern, self.model.stack_depths(), fixed)
+        self.mask = mask_for(self.layout, config.scaling, protected=fixed, seconds=seconds).to(self.device)
+        self.ema: Ema[MaskDistribution] = Ema(self.mask, config.ema_decay)
+        self.way: Way = "exact" if config.skip == "auto" else config.skip
         groups = [{"params": list(self.mask.parameters()), "lr": config.lr_mask}]
         moving = self._moving_weights()
         if moving:
             groups.append({"params": moving, "lr": config.lr_weights})
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self.modules = {"model": self.model, "mask": self.mask, "ema": self.ema.module}
 
     def _moving_weights(self) -> list[nn.Parameter]:
@@ -60,21 +83,58 @@ class SearchTask:
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 
-    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images and classes of a step; some classes are replaced by the null class."""
+    @property
+    def images(self) -> int:
+        """How many different images a step looks at."""
+        return self.config.batch_size // self.copies
+
+    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
+        """Images and classes of a step, copies in a row; some classes are replaced by the null class."""
         config = self.config
-        chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
+        chosen = batch_indices(len(self.data), self.images, config.seed, step)
         x, y = self.data.take(chosen, step_generator(config.seed, step, stream=5))
-        return x, drop_labels(y, self.model.num_classes, config.label_dropout, generator)
+        y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
+        return _repeated(x, self.copies).to(self.device), _repeated(y, self.copies).to(self.device)
 
     def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """Mean hybrid loss of a batch in which every sample passes through its own mask."""
+        """Mean loss of a batch in which every sample passes through its own mask.
+
+        For REINFORCE every image occurs several times, with the same noise and different masks; the score function
+        is added as a term of value zero.
+        """
         x, y = self.batch(step, generator)
-        draw = self.objective.draw(len(x), tuple(x.shape[1:]), generator).to(self.device)
-        masks = self.mask.draw(len(x), self.tau(step), generator)
-        with gated(self.model, masks):
-            losses = self.objective.losses(self.model, x.to(self.device), y.to(self.device), draw)
-        return losses.loss.mean()
+        draw = self.objective.draw(self.images, tuple(x.shape[1:]), generator)
+        draw = Draw(*(_repeated(part, self.copies) for part in (draw.t, draw.noise, draw.mask))).to(self.device)
+        drawn = self.mask.draw(len(x), self.tau(step), generator, estimator=self.config.estimator)
+        with gated(self.model, drawn.masks, way=self.way, share=self.config.share, generator=generator):
+            losses = self.losses(x, y, draw)
+        loss = losses.mean()
+        if self.copies > 1:
+            ahead = _leave_one_out(losses.detach().view(-1, self.copies)).flatten()
+            score = drawn.log_probability - drawn.log_probability.detach()
+            loss = loss + (ahead * score).mean()
+        return loss
+
+    def losses(self, x: Tensor, y: Any, draw: Draw) -> Tensor:
+        """(N,): the model's own loss, or the mean squared distance to what the full model says."""
+        if self.config.objective == "diffusion":
+            return self.objective.losses(self.model, x, y, draw).loss
+        with torch.no_grad():
+            target = self.objective.forward(self.teacher, x, y, draw)
+        return (self.objective.forward(self.model, x, y, draw) - target).square().flatten(1).mean(dim=1)
+
+    def trial_steps(self) -> dict[str, Callable[[], None]]:
+        """The ways with equal gradients, each as one step forward and back that changes nothing."""
+
+        def step(way: Way) -> None:
+            before, self.way = self.way, way
+            self.mask.eval()  # so that it does not count what it draws
+            self.loss(0, step_generator(self.config.seed, 0)).backward()
+            self.mask.train()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.way = before
+
+        return {"exact": lambda: step("exact"), "dense": lambda: step("dense")}
 
     def after_update(self, step: int) -> None:
         """Average the logits."""
@@ -86,20 +146,37 @@ class SearchTask:
         return StepRecord({"loss": loss, "tau": self.tau(step - 1), **scalars}, vectors)
 
     def decision(self) -> dict[str, tuple[int, ...]]:
-        """The kept blocks: the most probable option of the averaged logits."""
+        """The kept blocks: the most probable mask of the averaged logits."""
         return self.ema.module.decision()
 
+    def verdict(self) -> Verdict:
+        """Whether the search has made up its mind; only the live mask knows what was drawn."""
+        drawn = self.mask.states()
+        states = {name: replace(s, unseen=drawn[name].unseen) for name, s in self.ema.module.states().items()}
+        return judge(states, self.config.steps)
 
-def mask_record(mask: DepthMask) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Scalars `confidence/STACK/GROUP` (largest option probability) and `entropy/STACK/GROUP` (share of the maximum);
-    vectors `keep/STACK` (per block), `decision/STACK` (kept blocks), `options/STACK/GROUP` (per option)."""
+
+def mask_record(mask: MaskDistribution) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Scalars `confidence/GROUP` (probability of the likeliest option), `entropy/GROUP` (share of the maximum) and
+    `moved/GROUP` (of the logits, after scaling); vectors `keep/STACK` (per block), `decision/STACK` (kept blocks),
+    `options/GROUP` (per option, of groups that have some). GROUP is as the layout names it: `blocks/0`, `all`."""
     scalars: dict[str, float] = {}
     vectors: dict[str, list[float]] = {f"keep/{s}": p.tolist() for s, p in mask.keep_probabilities().items()}
     vectors |= {f"decision/{s}": list(kept) for s, kept in mask.decision().items()}
-    for stack, groups in mask.stacks().items():
-        for index, group in enumerate(groups):
-            p = group.probabilities()
-            vectors[f"options/{stack}/{index}"] = p.tolist()
-            scalars[f"confidence/{stack}/{index}"] = p.max().item()
-            scalars[f"entropy/{stack}/{index}"] = torch.special.entr(p).sum().item() / math.log(max(2, len(p)))
+    for name, state in mask.states().items():
+        scalars |= {f"confidence/{name}": state.confidence, f"entropy/{name}": state.entropy}
+        scalars[f"moved/{name}"] = state.moved
+        if state.options:
+            vectors[f"options/{name}"] = list(state.options)
     return scalars, vectors
+
+
+def _leave_one_out(losses: Tensor) -> Tensor:
+    """Every loss (images, copies) minus the mean of the other copies of its image."""
+    copies = losses.shape[1]
+    return (losses - losses.mean(dim=1, keepdim=True)) * copies / (copies - 1)
+
+
+def _repeated(value: Any, copies: int) -> Any:
+    """Every sample `copies` times in a row."""
+    return value if copies == 1 or value is None else value.repeat_interleave(copies, dim=0)

@@ -31,6 +31,8 @@ class AdaptedSearchTask(SearchTask):
         self.inputs = data
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """The latents of a step and their conditions."""
+        """The latents of a step and their conditions, copies in a row."""
         del generator
-        return self.inputs.batch(batch_indices(len(self.inputs), self.config.batch_size, self.config.seed, step))
+        chosen = batch_indices(len(self.inputs), self.images, self.config.seed, step)
+        x, conditions = self.inputs.batch(chosen.repeat_interleave(self.copies))
+        return x.to(self.device), conditions.to(self.device)

@@ -1,0 +1,197 @@
+"""One budget for the whole model: a logit for every block, and exact draws of the sets of blocks that fit.
+
+The probability of a set S is proportional to exp(sum of the logits of S) among the sets whose cost fits the budget.
+With equal costs this is k-subset sampling (Ahmed et al. 2023, SIMPLE, arXiv:2210.01941). Sums over all sets come
+from dynamic programming over the blocks: Z[i][b][f] is the weight of all ways to go on from block i with a budget b
+left, f telling whether the stack has kept a block so far, since no stack may be empty.
+
+A set is drawn block by block, each time with the exact probability given what was kept before. Gradients pass
+through the marginals m (SIMPLE): the derivative of m by the logits is the covariance of the kept blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tinylab.errors import BadRequest
+from tinylab.pruning.depth_mask import INITIAL_LOGIT, Drawn, MaskDistribution
+from tinylab.pruning.estimators import EstimatorName
+from tinylab.pruning.layout import Layout
+from tinylab.pruning.verdict import GroupState
+
+__all__ = ["BudgetMask", "whole_costs"]
+
+_NEVER = -1e9  # the log of no weight at all; infinities would make gradients that are no numbers
+_UNITS = 200  # what the time of all blocks is divided into
+
+
+def whole_costs(seconds: Sequence[float]) -> list[int]:
+    """Measured times as whole numbers that add up to about 200; equal times stay equal."""
+    unit = sum(seconds) / _UNITS
+    return [max(1, round(second / unit)) for second in seconds]
+
+
+class BudgetMask(MaskDistribution):
+    """The distribution over the sets of blocks that use up a budget.
+
+    A set fits if it costs no more than the budget, and so much that the cheapest block would not fit in addition.
+
+    Args:
+        layout: one global group.
+        costs: whole numbers, one a block, for a budget of time; by default every block costs 1.
+        protected: indices per stack of blocks that every mask keeps.
+
+    Raises:
+        BadRequest: nothing fits the budget.
+    """
+
+    seen: Tensor
+
+    def __init__(
+        self,
+        layout: Layout,
+        scaling: float = 100.0,
+        *,
+        costs: Sequence[int] | None = None,
+        protected: Mapping[str, Collection[int]] | None = None,
+    ) -> None:
+        super().__init__()
+        (group,) = layout.groups
+        self.layout, self.scaling, self.blocks = layout, scaling, group.blocks
+        self.costs = list(costs or [1] * len(group.blocks))
+        self.budget = group.keep if layout.time is None else math.floor(layout.time * sum(self.costs) + 0.5)
+        self.slack = min(self.costs) - 1  # what may be left over
+        self.fixed = group.fixed(protected or {})
+        ends = list(itertools.accumulate(layout.depth.values()))
+        self.last = {end - 1 for end in ends}  # the last block of every stack
+        self.logits = nn.Parameter(torch.full((1, len(self.blocks)), INITIAL_LOGIT))
+        self.register_buffer("seen", torch.zeros(2, len(self.blocks)))  # how often left out, how often kept
+        if self._log_total(torch.zeros(len(self.blocks))) < _NEVER / 2:
+            raise BadRequest(f"nothing fits {layout}: some blocks must stay, and no stack can be empty; allow more")
+
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
+        """A set for each of `count` samples."""
+        theta = self.scaling * self.logits[0]
+        sets = self._sample(count, theta.detach(), generator)
+        if self.training:
+            self.seen += torch.stack([(1 - sets).sum(dim=0), sets.sum(dim=0)])
+        log_probability = sets @ theta - self._log_total(theta)
+        smooth = self._surrogate(sets, theta, tau, estimator)
+        return Drawn(self._by_stack(sets - smooth.detach() + smooth), log_probability)
+
+    @torch.no_grad()
+    def _sample(self, count: int, theta: Tensor, generator: torch.Generator) -> Tensor:
+        """Sets (count, blocks) of 0 and 1, drawn exactly."""
+        weights = self._weights(theta, _log_sum)
+        uniform = torch.rand((count, len(self.blocks)), generator=generator).to(theta.device)
+        left = torch.full((count,), self.budget, device=theta.device)
+        begun, columns = torch.zeros_like(left), []
+        for i in range(len(self.blocks)):
+            leave, keep = self._continued(weights[i + 1], theta, i, left, begun)
+            kept = (uniform[:, i] < torch.sigmoid(keep - leave)).long()
+            left = left - kept * self.costs[i]
+            begun = torch.zeros_like(begun) if i in self.last else begun | kept
+            columns.append(kept)
+        return torch.stack(columns, dim=1).float()
+
+    def _surrogate(self, sets: Tensor, theta: Tensor, tau: float, estimator: EstimatorName) -> Tensor:
+        """Something (N, blocks) with the gradient that the estimator wants."""
+        if estimator == "reinforce":
+            return torch.zeros_like(sets)
+        if estimator == "gumbel":
+            return self._marginals(theta / tau).expand_as(sets)
+        # ReinMax in the space of all sets, whose logits are sums of those of the blocks: half the covariance, and
+        # half the outer product of the drawn set's distance from the mean.
+        marginals = self._marginals(theta)
+        away = (sets - marginals).detach()
+        return (marginals + away * (away @ theta).unsqueeze(1)) / 2
+
+    def keep_probabilities(self) -> dict[str, Tensor]:
+        """Probability of every block to be kept, (depth,) per stack."""
+        columns = self._by_stack(self._marginals((self.scaling * self.logits[0]).detach()).detach().unsqueeze(0))
+        return {stack: p.squeeze(0) for stack, p in columns.items()}
+
+    @torch.no_grad()
+    def decision(self) -> dict[str, tuple[int, ...]]:
+        """The most probable set."""
+        kept = [self.blocks[i] for i in self._best()]
+        return {stack: tuple(i for name, i in kept if name == stack) for stack in self.layout.depth}
+
+    def states(self) -> dict[str, GroupState]:
+        """What was learned, under the name of the one group."""
+        theta = (self.scaling * self.logits[0]).detach()
+        p, log_total = self._marginals(theta).detach(), self._log_total(theta)
+        best = theta[self._best()].sum()
+        largest = self._log_total(torch.zeros_like(theta)).item()
+        one_sided = (self.seen == 0).any(dim=0).float().mean().item()
+        state = GroupState(
+            confidence=(best - log_total).exp().item(),
+            entropy=(log_total - (theta * p).sum()).item() / max(largest, math.log(2)),
+            moved=self.scaling * (self.logits - self.logits.mean()).abs().max().item(),
+            unseen=one_sided,
+        )
+        return {"all": state}
+
+    @torch.no_grad()
+    def prefer(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """The logits become the scores."""
+        self.logits.copy_(torch.tensor([[scores[stack][i] for stack, i in self.blocks]]))
+
+    def _log_total(self, theta: Tensor) -> Tensor:
+        """The log of the weight of all sets that fit."""
+        return self._weights(theta, _log_sum)[0][self.budget, 0]
+
+    def _marginals(self, theta: Tensor) -> Tensor:
+        """Probability of every block to be kept, (blocks,): the derivative of the log of all weights by the logits."""
+        with torch.enable_grad():
+            at = theta if theta.requires_grad else theta.clone().requires_grad_()
+            return torch.autograd.grad(self._log_total(at), at, create_graph=True)[0]
+
+    def _weights(self, theta: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+        """Z from every block on, each (budget + 1, 2); `join` adds weights up, or takes the larger for the best set."""
+        end = torch.full((self.budget + 1, 2), _NEVER, device=theta.device)
+        end[: self.slack + 1, 0] = 0.0
+        table, left = [end], torch.arange(self.budget + 1, device=theta.device)
+        for i in reversed(range(len(self.blocks))):
+            columns = [join(*self._continued(table[-1], theta, i, left, torch.full_like(left, f))) for f in (0, 1)]
+            table.append(torch.stack(columns, dim=1))
+        return table[::-1]
+
+    def _continued(self, after: Tensor, theta: Tensor, i: int, left: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
+        """Log weights (N,) of all ways to go on if block i is left out, and if it is kept; `after` is Z behind it."""
+        cost, ends = self.costs[i], i in self.last
+        # Where a stack ends it must have kept a block, and the next one begins anew.
+        leave = torch.where(begun == 1, after[left, 0], _NEVER) if ends else after[left, begun]
+        keep = theta[i] + after[(left - cost).clamp(min=0), 0 if ends else 1]
+        keep = torch.where(left >= cost, keep, _NEVER)
+        return torch.full_like(leave, _NEVER) if i in self.fixed else leave, keep
+
+    def _best(self) -> list[int]:
+        """The places of the blocks of the most probable set."""
+        theta = (self.scaling * self.logits[0]).detach()
+        best = self._weights(theta, torch.maximum)
+        left, begun, kept = torch.tensor([self.budget]), torch.zeros(1, dtype=torch.long), []
+        left, begun = left.to(theta.device), begun.to(theta.device)
+        for i in range(len(self.blocks)):
+            leave, keep = self._continued(best[i + 1], theta, i, left, begun)
+            if (keep >= leave).item():
+                kept.append(i)
+                left, begun = left - self.costs[i], torch.ones_like(begun)
+            if i in self.last:
+                begun = torch.zeros_like(begun)
+        return kept
+
+    def _by_stack(self, columns: Tensor) -> dict[str, Tensor]:
+        """Columns (N, all blocks) as (N, depth) per stack."""
+        parts = columns.split(list(self.layout.depth.values()), dim=1)
+        return dict(zip(self.layout.depth, parts, strict=True))
+
+
+def _log_sum(first: Tensor, second: Tensor) -> Tensor:
+    """log(exp first + exp second); unlike torch.logaddexp with a second derivative that is a number everywhere."""
+    return torch.stack([first, second]).logsumexp(dim=0)
