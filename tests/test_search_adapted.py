@@ -13,6 +13,7 @@ from tinylab.data.cached import CachedInputs, Conditions
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.adapted import AdaptedObjective
 from tinylab.errors import BadRequest, Stopped
+from tinylab.metrics.block_time import block_seconds
 from tinylab.models.adapters import adapt, load_adapted
 from tinylab.models.adapters.architectures import ARCHITECTURES
 from tinylab.models.load import save_model
@@ -170,3 +171,33 @@ def test_cached_inputs_must_belong_together():
     assert conditions["text"].tolist() == [12, 10]
     assert (conditions["names"], conditions["size"]) == (["c", "a"], 8)
     assert conditions.to(torch.device("meta"))["text"].is_meta
+
+
+def test_a_budget_of_time_weighs_double_and_single_blocks_by_their_own_cost(tmp_path):
+    model = adapt(build("FluxTransformer2DModel"))
+    cache = _cache("FluxTransformer2DModel")
+    objective = AdaptedObjective.of(model.config)
+    x, conditions = cache.batch(torch.arange(4))
+    draw = objective.draw(4, tuple(x.shape[1:]), torch.Generator().manual_seed(0))
+    seconds = block_seconds(model.block_stacks(), lambda: objective.forward(model, x, conditions, draw))
+    double, single = seconds["transformer_blocks"], seconds["single_transformer_blocks"]
+    assert len(set(double)) == len(set(single)) == 1  # blocks of one kind cost the same
+    assert min(double + single) > 0
+    config = SearchConfig.create(pattern="time=0.6", steps=2, batch_size=4)
+    seconds = {"transformer_blocks": [0.2] * len(double), "single_transformer_blocks": [0.1] * len(single)}
+    task = AdaptedSearchTask(model, cache, config, seconds=seconds)
+    run_loop(task, config, tmp_path, MemoryRecorder())
+    kept = task.decision()
+    spent = 0.2 * len(kept["transformer_blocks"]) + 0.1 * len(kept["single_transformer_blocks"])
+    total = 0.2 * len(double) + 0.1 * len(single)
+    assert spent <= 0.6 * total + 0.01 < spent + 0.2
+    assert all(kept.values())
+
+
+def test_an_estimator_with_copies_repeats_latents_and_their_conditions(tmp_path):
+    task, config, _ = _task("FluxTransformer2DModel", estimator="reinforce", copies=2, pattern="keep=2")
+    x, conditions = task.batch(0, torch.Generator())
+    assert len(x) == config.batch_size and torch.equal(x[0], x[1]) and not torch.equal(x[1], x[2])
+    assert torch.equal(conditions["pooled_projections"][0], conditions["pooled_projections"][1])
+    run_loop(task, config, tmp_path, MemoryRecorder())
+    assert task.mask.logits.std() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,10 +25,17 @@ class AdaptedSearchTask(SearchTask):
         BadRequest: it is not known how the model is trained; the pattern does not fit its blocks.
     """
 
-    def __init__(self, model: AdaptedTransformer, data: CachedInputs, config: SearchConfig) -> None:
+    def __init__(
+        self,
+        model: AdaptedTransformer,
+        data: CachedInputs,
+        config: SearchConfig,
+        *,
+        seconds: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         device = next(model.parameters()).device
         objective = AdaptedObjective.of(model.config).to(device)
-        super().__init__(model, objective, data, config)  # type: ignore[arg-type]  # only `batch` looks at the data
+        super().__init__(model, objective, data, config, seconds=seconds)  # type: ignore[arg-type]  # only `batch` looks at the data
         self.inputs = data
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
