@@ -24,7 +24,7 @@ lint: .venv/installed-dev ## check style, format and types
 	@$(BIN)/mypy
 
 bench: install ## time the things that should be fast
-	@$(BIN)/python -m tinylab.bench
+	@$(BIN)/python -m tinylab bench
 
 # The stamps are touched last, so that an installation that was interrupted is done again.
 .venv/installed: requirements.txt pyproject.toml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from app.views.parts import duration
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
+from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.record import Run, Status, own_process
 
@@ -35,10 +37,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
     save_model(DiT(**sizes, hidden_size=8, depth=4, num_heads=2), Path(model), card="")
     quick = {"steps": 3, "batch_size": 4, "log_every": 1, "threads": 1}
+    candidates = (Candidate((str(i), str(j)), 0.5 + i, 0.1 + j) for i, j in combinations(range(4), 2))
+    CandidateTable(list(candidates)).save(home / f"study{EVIL}.csv")
     configs: dict[str, JobConfig] = {
         "search": SearchConfig.create(model=model, pattern="1:2", lora_rank=1, **quick),
         "compare": CompareConfig.create(
-            model=model, plans=(str(runs / IDS["search"]),), methods=("influence", "random"), samples=4, **quick
+            model=model,
+            plans=(str(runs / IDS["search"]),),
+            methods=("influence", "random"),
+            samples=4,
+            study=str(home / f"study{EVIL}.csv"),
+            **quick,
         ),
         "finetune": FinetuneConfig.create(model=model, indices=(0, 3), snapshot_every=2, **quick),
         "sample": SampleConfig.create(
@@ -157,6 +166,64 @@ def test_comparison_has_a_row_for_each_method_and_the_full_model(lab: Path) -> N
         assert f'<th scope="row">{words}</th>' in shown["html"]["table"]
     assert shown["html"]["table"].count('class="best"') == 1
     assert len(shown["figures"]["strips"]["data"][0]["z"]) == 3
+
+
+def test_comparison_with_one_seed_and_no_study_says_nothing_of_either(lab: Path) -> None:
+    run = Run.open(lab / IDS["compare"])
+    result = {name: value for name, value in run.result().items() if name != "study"}
+    run.write_result(result)
+    shown = compare.view(run)
+    assert "study" not in shown.figures
+    assert "±" not in shown.html["table"] and "Among all" not in shown.html["table"]
+    for row in result["rows"]:
+        for name in ("cells", "loss_pruned_error", "loss_finetuned_error", "rank", "rank_share", "rank_pruned"):
+            del row[name]
+    run.write_result({name: value for name, value in result.items() if name != "seeds"})  # as earlier versions did
+    assert compare.view(run) == shown
+
+
+def test_comparison_marks_each_choice_among_all_candidates(lab: Path) -> None:
+    shown = ask("compare")
+    cloud, *methods = shown["figures"]["study"]["data"]
+    assert len(cloud["x"]) == 6
+    assert [trace["name"] for trace in methods] == ["Learned (TinyFusion)", "Block influence (ShortGPT)", "Random"]
+    points = set(zip(cloud["x"], cloud["y"], strict=True))
+    assert all({*zip(trace["x"], trace["y"], strict=True)} <= points for trace in methods)
+    ranks = [row["rank"] for row in Run.open(lab / IDS["compare"]).result()["rows"]]
+    assert all(f"<td>{rank} (best {rank / 6:.1%})</td>" in shown["html"]["table"] for rank in ranks)
+    assert "among the 6 choices" in shown["html"]["table"]
+
+
+def test_comparison_over_seeds_shows_means_with_their_errors(lab: Path) -> None:
+    run = Run.open(lab / IDS["compare"])
+    result = run.result()
+    row = result["rows"][2]
+    other = {**row["cells"][0], "seed": 1, "kept": {"blocks": [0, 1]}}
+    row["cells"][0]["kept"] = row["kept"] = {"blocks": [0, 3]}
+    row |= {"cells": [row["cells"][0], other], "loss_finetuned": 0.25, "loss_finetuned_error": 0.0123}
+    run.write_result({**result, "seeds": [0, 1]})
+    shown = compare.view(run)
+    assert "<td>0.2500 ± 0.0123</td>" in shown.html["table"]
+    assert "<td>0 3 and 1 more</td>" in shown.html["table"]
+    assert "Means over 2 seeds" in shown.html["table"]
+    bars = [trace for trace in shown.figures["losses"]["data"] if trace.get("error_x", {}).get("array")]
+    assert [(trace["name"], trace["error_x"]["array"]) for trace in bars] == [("fine-tuned", [0.0, 0.0, 0.0123])]
+    assert shown.figures["strips"]["data"][0]["z"][2] == [1, 0.5, 0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("influence: choosing layers", "Block influence (ShortGPT): choosing layers"),
+        ("learned:2:4: searching", "Learned 2:4: searching"),
+        ("learned, seed 2: searching", "Learned (TinyFusion), seed 2: searching"),
+        ("stopped after 3 of 20 cells", "stopped after 3 of 20 cells"),
+    ],
+)
+def test_comparison_at_work_calls_methods_as_its_table_does(lab: Path, message: str, words: str) -> None:
+    run = Run.open(lab / IDS["compare"])
+    run.write_status(Status(state="running", message=message, **own_process()))
+    assert f">{words}<" in compare.view(run).html["status"]
 
 
 def test_finetuning_shows_three_losses_and_the_film_from_the_cut_to_the_end(lab: Path) -> None:

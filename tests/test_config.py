@@ -45,7 +45,7 @@ def refusal(cls: type[JobConfig], **values: Any) -> str:
 
 
 def test_there_is_one_config_for_every_kind_of_job() -> None:
-    assert KINDS == ["compare", "encode", "finetune", "prune", "sample", "search", "train"]
+    assert KINDS == ["compare", "encode", "finetune", "prune", "sample", "search", "study", "train"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

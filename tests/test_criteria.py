@@ -8,18 +8,19 @@ import torch
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
-from tinylab.models.families import FAMILIES
 from tinylab.pruning.criteria import CRITERIA, Request
 from tinylab.pruning.criteria.base import keep_highest
 from tinylab.pruning.criteria.block_changes import block_changes
 from tinylab.pruning.criteria.influence import turn
 from tinylab.pruning.criteria.oracle import oracle_indices
+from tinylab.pruning.layout import Layout
 
 
-def _request(model, **changes):
-    depth = {"blocks": len(model.blocks)}
-    values = {"keep": 2, "seed": 0, "indices": None, "samples": 16, **changes}
-    return Request(model, depth, objective=objective_for(model), data=load_digits()[0], **values)
+def _request(model, keep=2, **changes):
+    layout = Layout.budget(keep, {"blocks": len(model.blocks)})
+    return Request(
+        model, layout, **{"objective": objective_for(model), "data": load_digits()[0], "samples": 16, **changes}
+    )
 
 
 def _scale_stream(block, factor):
@@ -74,6 +75,8 @@ def test_indices_are_taken_as_given(tiny_dit):
     assert CRITERIA.get("indices")(_request(tiny_dit, indices=[3, 0])).kept == {"blocks": (0, 3)}
     with pytest.raises(BadRequest, match="--indices"):
         CRITERIA.get("indices")(_request(tiny_dit))
+    with pytest.raises(BadRequest, match="keep=2 asks for"):
+        CRITERIA.get("indices")(_request(tiny_dit, indices=[3, 0, 1]))
 
 
 def test_of_equal_scores_the_earlier_block_stays(build_tiny_dit):
@@ -86,14 +89,6 @@ def test_protected_blocks_stay_whatever_their_score(build_tiny_dit):
     assert keep_highest(request, {"blocks": [1.0, 2.0, 0.0]}).kept == {"blocks": (1, 2)}
 
 
-@pytest.mark.parametrize("method", [name for name in CRITERIA.names() if name != "indices"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_method_keeps_half_of_every_family(family, method, build_tiny):
-    model = build_tiny(family, **({} if family == "mar" else {"depth": 8}))
-    depth = model.stack_depths()
-    request = Request(model, depth, 4, 0, None, 4, objective_for(model), load_digits()[0])
-    kept = CRITERIA.get(method)(request).kept
-    assert set(kept) == set(depth) and all(kept.values())
-    assert sum(len(set(indices)) for indices in kept.values()) == 4
-    assert all(list(indices) == sorted(indices) and indices[-1] < depth[stack] for stack, indices in kept.items())
-    assert not any(b._forward_hooks or "forward" in b.__dict__ for s in model.block_stacks().values() for b in s)
+def test_a_score_that_is_no_number_is_refused(build_tiny_dit):
+    with pytest.raises(BadRequest, match="block 1 of 'blocks'"):
+        keep_highest(_request(build_tiny_dit(depth=3)), {"blocks": [1.0, float("nan"), 0.0]})

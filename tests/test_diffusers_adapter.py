@@ -96,10 +96,10 @@ def test_gates_follow_the_formula(name):
 @every_class
 def test_skipping_equals_the_dense_formula_with_all_gradients(name):
     results = []
-    for skip in (True, False):
+    for way in ("exact", "dense"):
         model = adapt(build(name))
         masks = _masks(model)
-        with gated(model, masks, skip=skip):
+        with gated(model, masks, way=way):
             out = run(model, name)
         (out * torch.linspace(-1, 1, out.numel()).view_as(out)).mean().backward()
         gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
@@ -124,9 +124,14 @@ def test_the_batch_is_really_taken_apart(name):
                 lambda module, args, kwargs: sizes.append(len(args[0] if args else kwargs["hidden_states"])),
                 with_kwargs=True,
             )
-    with torch.no_grad(), gated(model, _masks(model)):
+    with gated(model, _masks(model)):
         run(model, name)
     assert {1, 2} <= set(sizes)
+    sizes.clear()
+    with torch.no_grad(), gated(model, _masks(model)):
+        run(model, name)
+    wanted = sum(round(mask.sum().item()) for mask in _masks(model).values())
+    assert sum(sizes) == wanted
 
 
 @every_class
@@ -212,7 +217,7 @@ def test_the_last_block_of_sd3_must_stay():
         with gated(model, {"transformer_blocks": torch.zeros(3, 4)}):
             pass
     mask = DepthMask(Layout.parse("1:2", depth), protected=model.protected_blocks())
-    drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0))["transformer_blocks"]
+    drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0)).masks["transformer_blocks"]
     assert (drawn[:, 3] == 1).all() and (drawn[:, 2] == 0).all()
     assert 0 < drawn[:, 0].mean() < 1
     assert 3 in mask.decision()["transformer_blocks"]
@@ -240,7 +245,7 @@ def test_any_size_of_batch_also_that_of_a_number_of_tokens(count):
     masks = {stack: mask[:count] for stack, mask in masks.items()}
     with gated(model, masks):
         found = run(model, name, count)
-    with gated(model, masks, skip=False):
+    with gated(model, masks, way="dense"):
         assert relative_error(found, run(model, name, count)) < 1e-5
 
 
@@ -271,7 +276,7 @@ def test_arguments_of_twice_the_batch_fall_back_to_the_dense_formula():
     given = inputs(name) | {"img_shapes": [[(1, 1, 2), (1, 1, 2)]] * 3}
     with gated(model, masks):
         found = run(model, name, given=given)
-    with gated(model, masks, skip=False):
+    with gated(model, masks, way="dense"):
         assert relative_error(found, run(model, name, given=given)) < 1e-5
 
 
@@ -326,7 +331,7 @@ def test_an_unknown_class_with_one_list_of_equal_blocks_is_adapted(tmp_path):
     masks = _masks(model)
     with gated(model, masks):
         found = _run_prx(model)
-    with gated(model, masks, skip=False):
+    with gated(model, masks, way="dense"):
         assert relative_error(found, _run_prx(model)) < 1e-5
     with gated(model, {"blocks": mask}):
         wanted = _run_prx(model)

@@ -10,7 +10,7 @@ from golden_values import load_golden, relative_error
 
 from tinylab.models.dit import DiT
 from tinylab.pruning.depth_mask import DepthMask, MaskGroup, gumbel_noise
-from tinylab.pruning.gates import gated
+from tinylab.pruning.gates import WAYS, gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
@@ -24,8 +24,8 @@ def _batch(count: int = 3):
     return x, torch.arange(count) * 100, torch.arange(count)
 
 
-@pytest.mark.parametrize("skip", [False, True])
-def test_forward_and_gradients_equal_the_published_code(skip):
+@pytest.mark.parametrize("way", WAYS)
+def test_forward_and_gradients_equal_the_published_code(way):
     golden = load_golden("gates")
     model = DiT(**golden.config).eval()
     model.load_state_dict(golden.part("model"))
@@ -36,8 +36,8 @@ def test_forward_and_gradients_equal_the_published_code(skip):
         group.logits.data.copy_(inputs[f"logits.{index}"])
         groups.append(group)
     tau = float(golden.metadata["tau"])
-    mask = torch.cat([g.draw(inputs[f"gumbel.{i}"], tau) for i, g in enumerate(groups)], dim=1)
-    with gated(model, {"blocks": mask}, skip=skip):
+    mask = torch.cat([g.draw(inputs[f"gumbel.{i}"], tau)[0] for i, g in enumerate(groups)], dim=1)
+    with gated(model, {"blocks": mask}, way=way, share=1.0, generator=torch.Generator()):
         out = model(inputs["x"], inputs["t"], inputs["y"])
     assert relative_error(out, outputs["forward"]) < 1e-5
     (out * torch.cat([inputs["noise"]] * 2, dim=1)).mean().backward()
@@ -56,7 +56,7 @@ def test_forward_and_gradients_equal_the_published_code(skip):
 
 def test_drawn_masks_keep_exactly_n_of_every_m():
     mask = DepthMask(Layout.parse("2:4", {"blocks": 12}))
-    drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0))["blocks"].detach()
+    drawn = mask.draw(50, tau=1.0, generator=torch.Generator().manual_seed(0)).masks["blocks"].detach()
     assert drawn.shape == (50, 12)
     assert set(drawn.round(decimals=5).unique().tolist()) == {0.0, 1.0}
     assert torch.allclose(drawn.view(50, 3, 4).sum(dim=2), torch.full((50, 3), 2.0))
@@ -66,7 +66,7 @@ def test_draws_follow_the_softmax_of_the_scaled_logits():
     group = MaskGroup([[1, 0], [0, 1]], scaling=100.0)
     group.logits.data.copy_(torch.tensor([[0.01, 0.0]]))
     noise = gumbel_noise((20_000, 2), torch.Generator().manual_seed(0))
-    share = group.draw(noise, tau=0.3).detach()[:, 0].mean().item()
+    share = group.draw(noise, tau=0.3)[0].detach()[:, 0].mean().item()
     assert share == pytest.approx(1 / (1 + math.exp(-1)), abs=0.01)
     assert group.probabilities()[0].item() == pytest.approx(1 / (1 + math.exp(-1)), abs=1e-6)
 
@@ -114,7 +114,7 @@ def test_gates_are_gone_after_the_block_even_when_it_fails(tiny_dit):
 
 def test_logits_stay_in_fp32_and_all_get_a_gradient():
     mask = DepthMask(Layout.parse("2:4", DEPTH))
-    drawn = mask.draw(8, tau=1.0, generator=torch.Generator().manual_seed(0))["blocks"]
+    drawn = mask.draw(8, tau=1.0, generator=torch.Generator().manual_seed(0)).masks["blocks"]
     (drawn * torch.arange(4.0)).sum().backward()
     (group,) = mask.groups["blocks"]
     assert group.logits.dtype == torch.float32

@@ -65,7 +65,7 @@ def test_a_resumed_cell_keeps_the_plan_it_was_begun_with(tiny_folder: str, tmp_p
     plan(source, 0, 1, model=tiny_folder)
     config = CompareConfig.create(model=tiny_folder, plans=(str(source),), methods=("oracle",), steps=5, **SHORT)
     run, _ = stopped(config, tmp_path / "c")
-    assert (run.checkpoints / "0" / "step-000000001").is_dir()
+    assert (run.checkpoints / "0" / "seed-0" / "tuning" / "step-000000001").is_dir()
     plan(source, 2, 3, model=tiny_folder)
     rows = execute(run, quiet=True)["rows"]
     assert [row["kept"]["blocks"] for row in rows] == [[0, 1], [0, 3]]

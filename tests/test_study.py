@@ -16,7 +16,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.context import JobContext
 from tinylab.runs.execute import execute, start_run
-from tinylab.runs.jobs.study import TABLE
+from tinylab.runs.ground_truth import CANDIDATES
 from tinylab.runs.record import Run
 
 
@@ -25,7 +25,7 @@ def _config(model: str, **changes) -> StudyConfig:
 
 
 def _table(run: Run) -> CandidateTable:
-    return CandidateTable.load(run.artifacts / TABLE)
+    return CandidateTable.load(run.artifacts / CANDIDATES)
 
 
 @pytest.fixture

@@ -111,7 +111,28 @@ class SearchConfig(LoopConfig):
     preset: str = Field("quick", description="quick, thorough or published; fills in every value not given")
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
-    pattern: str = Field("half", description="keep N of every M consecutive blocks, as N:M; half of each stack")
+    pattern: str = Field(
+        "half",
+        description="what stays: N:M of every group, a mix as 2:4x2,3:4 or encoder=1:2;decoder=2:4, keep=K of all "
+        "blocks, time=SHARE of the measured time, or half of each stack",
+    )
+    estimator: Literal["gumbel", "reinmax", "reinforce"] = Field(
+        "gumbel", description="how gradients pass through drawn masks; reinforce: leave-one-out over copies"
+    )
+    copies: int = Field(4, ge=2, le=64, description="masks for each image, for reinforce")
+    objective: Literal["diffusion", "distill"] = Field(
+        "diffusion", description="what masks are judged by: the model's own loss, or the distance to the full model"
+    )
+    decision: Literal["argmax", "perturbation"] = Field(
+        "argmax", description="the likeliest mask, or fixing one group at a time by what it costs the loss"
+    )
+    skip: Literal["auto", "dense", "exact", "sampled"] = Field(
+        "auto",
+        description="how dropped samples run: all with gradients, without, or only a share; auto measures the first "
+        "two, whose gradients are equal, and takes the faster",
+    )
+    share: float = Field(0.25, gt=0, le=1, description="share of the dropped samples that sampled skip runs")
+    seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and tell what they agree on")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
     steps: Steps = Field(250, description="optimizer steps")
     batch_size: int = Field(64, ge=1, le=65536, description="images a step, each with a mask of its own")
@@ -138,13 +159,17 @@ class PruneConfig(JobConfig):
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     data: str = Field("auto", description="what to measure with: digits, a folder of latents, or an encode run")
-    method: str = Field("influence", description="how to choose; `tinylab prune --list` names all methods")
-    keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
+    method: str | None = Field(
+        None, description="how to choose; `tinylab prune --list` names all methods (default: influence)"
+    )
+    keep: int = Field(0, ge=0, description="how many blocks to keep, wherever they are; 0 means half of them")
+    pattern: str | None = Field(None, description="keep N of every M consecutive blocks, as 2:4, in place of --keep")
     indices: tuple[Block, ...] | None = Field(
         None, description="the blocks to keep, as 0,2,5, of two stacks as e0,d2,d5; implies --method indices"
     )
     plan: str | None = Field(None, description="apply this plan.json or finished search instead of a method")
     samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
+    draws: int = Field(32, ge=1, le=100_000, description="random choices that best, median and worst of random draw")
 
 
 class FinetuneConfig(LoopConfig):
@@ -202,9 +227,17 @@ class CompareConfig(LoopConfig):
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
-    methods: tuple[str, ...] = Field(("influence", "oracle", "random"), description="methods, as a,b,c")
+    methods: tuple[str, ...] = Field(
+        ("influence", "oracle", "random"), description="methods, as a,b,c; learned or learned:2:4 searches the mask"
+    )
     plans: tuple[str, ...] = Field((), description="finished searches or plan files to compare, too")
     keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half, or as many as the plans keep")
+    pattern: str | None = Field(None, description="keep N of every M blocks, as 2:4, whatever the method")
+    seeds: Seeds = Field((), description="seeds, as 0-4,7: each method chooses and is fine-tuned once with each")
+    study: str | None = Field(None, description="a study or its candidates.csv: ranks what is chosen among all")
+    search_steps: int = Field(
+        0, ge=0, le=10_000_000, description="steps of each search of `learned`; 0: as the preset quick"
+    )
     steps: int = Field(300, ge=0, le=10_000_000, description="fine-tuning steps for each; 0 for none")
     lr: Rate = Field(1e-3, description="largest learning rate of the fine-tuning")
     warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")

@@ -12,9 +12,11 @@ from app.lab import Lab
 from app.menus import learned_plans
 from app.panel import JobPanel
 from app.views.compare import SLOTS, view
+from app.views.names import method_label
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
 from tinylab.pruning.criteria import CRITERIA
+from tinylab.runs.contenders import LEARNED
 
 __all__ = ["ID", "TITLE", "build", "make_config"]
 
@@ -28,10 +30,9 @@ batches. Look at **both** losses: the choice that looks best right after the cut
 
 
 def build(lab: Lab) -> None:
-    """Methods and recipe on the left; table, plot and strips on the right."""
+    """Methods and recipe on the left; table, plots and strips on the right."""
     panel = JobPanel("compare", "Compare", view, SLOTS, hint="Search first; then compare its choice with simple rules.")
     lab.panels["compare"] = panel
-    methods = [(CRITERIA.entry(name).label, name) for name in CRITERIA.names() if name != "indices"]
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
             gr.Markdown(_INTRO)
@@ -44,9 +45,10 @@ def build(lab: Lab) -> None:
                 elem_id="compare-plans",
             )
             chosen = gr.CheckboxGroup(
-                methods,
+                _methods(),
                 value=list(CompareConfig.model_fields["methods"].default),
-                label="Baselines",
+                label="Methods",
+                info="Learned searches anew, once with each seed",
                 elem_id="compare-methods",
             )
             with gr.Row():
@@ -54,18 +56,54 @@ def build(lab: Lab) -> None:
                     _DEFAULT_STEPS, precision=0, label="Fine-tuning steps", elem_id="compare-steps", min_width=80
                 )
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="compare-seed", min_width=80)
-            with gr.Accordion("More", open=False, elem_id="compare-more"):
-                data = data_field()
+            more = _more_fields()
             panel.controls()
         with gr.Column():
             panel.display()
-    fields = {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed, "data": data}
-    panel.wire(make_config, fields)
+    panel.wire(
+        make_config, {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed, **more}
+    )
     lab.refresh("compare", learned_plans, plans)
 
 
-def make_config(plans: Sequence[str] | None, methods: Sequence[str] | None, **values: Any) -> CompareConfig:
-    """The form's values as a config."""
+def _methods() -> list[tuple[str, str]]:
+    """(label, name) of everything that chooses by itself, the search first."""
+    rules = [(CRITERIA.entry(name).label, name) for name in CRITERIA.names() if name != "indices"]
+    return [(method_label(LEARNED), LEARNED), *rules]
+
+
+def _more_fields() -> dict[str, gr.Textbox]:
+    with gr.Accordion("More", open=False, elem_id="compare-more"):
+        with gr.Row():
+            seeds = gr.Textbox(
+                label="Seeds",
+                info="several, as 0-4: means and how sure they are",
+                placeholder="the seed above",
+                elem_id="compare-seeds",
+                max_lines=1,
+                min_width=160,
+            )
+            study = gr.Textbox(
+                label="Study",
+                info="a run of `tinylab study`: ranks among all choices",
+                placeholder="none",
+                elem_id="compare-study",
+                max_lines=1,
+                min_width=160,
+            )
+        data = data_field()
+    return {"seeds": seeds, "study": study, "data": data}
+
+
+def make_config(
+    plans: Sequence[str] | None,
+    methods: Sequence[str] | None,
+    seeds: str | None = None,
+    study: str | None = None,
+    **values: Any,
+) -> CompareConfig:
+    """The form's values as a config; empty texts mean the defaults."""
     if not plans and not methods:
-        raise BadRequest("nothing to compare; pick a finished search or tick a baseline")
-    return CompareConfig.create(plans=tuple(plans or ()), methods=tuple(methods or ()), **values)
+        raise BadRequest("nothing to compare; pick a finished search or tick a method")
+    given = {"seeds": (seeds or "").strip(), "study": (study or "").strip() or None}
+    return CompareConfig.create(plans=tuple(plans or ()), methods=tuple(methods or ()), **given, **values)

@@ -28,6 +28,8 @@ STATES = {
 
 def method_label(name: str) -> str:
     """A method as the registry labels it, or Learned for a search; "learned (…)" keeps what tells it from others."""
+    if name.startswith("learned:"):
+        return "Learned " + name.partition(":")[2]
     if name.split(" ")[0] == "learned":
         return name.replace("learned", "Learned", 1) if " " in name else "Learned (TinyFusion)"
     return CRITERIA.entry(name).label if name in CRITERIA.names() else name
@@ -37,7 +39,9 @@ def run_label(run: Run) -> str:
     """A line for a menu of runs: what was asked, when, and how it stands unless it is finished."""
     config, status = run.config(), run.status()
     state = [] if status.state == "finished" else [STATES[status.state].lower()]
-    return " · ".join([*_facts(config), f"seed {config.seed}", when(status.created), *state])
+    seeds = getattr(config, "seeds", ())
+    seed = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {config.seed}"
+    return " · ".join([*_facts(config), seed, when(status.created), *state])
 
 
 def plan_label(plan: DepthPlan) -> str:

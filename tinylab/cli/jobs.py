@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.table import print_comparison
 from tinylab.config import config_types
 from tinylab.errors import BadRequest, Failure, Stopped
 
@@ -97,12 +98,15 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
     if options.json:
         print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
         return
-    print_values(result)
+    if run.config().kind == "compare":
+        print_comparison(result)
+    else:
+        print_values(result)
     print(f"run: {run.path}")
 
 
 def _methods(options: argparse.Namespace) -> int:
-    from tinylab.pruning.criteria import CRITERIA
+    from tinylab.pruning.criteria import METHODS
 
-    entries = [CRITERIA.entry(name) for name in CRITERIA.names()]
-    return print_rows([{"method": e.name, "rule": e.summary} for e in entries], options)
+    rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in METHODS.values()]
+    return print_rows(rows, options)

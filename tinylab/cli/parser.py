@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinylab import __version__
-from tinylab.cli import app, jobs, models, runs, verify
+from tinylab.cli import app, bench, jobs, models, runs, table, verify
 from tinylab.cli.commands import Commands, Parser
 
 __all__ = ["build_parser"]
@@ -18,7 +18,9 @@ def build_parser() -> Parser:
     jobs.add_to(commands)
     runs.add_to(commands)
     jobs.add_resume(commands)
+    table.add_to(commands)
     models.add_to(commands)
     verify.add_to(commands)
+    bench.add_to(commands)
     app.add_to(commands)
     return parser

@@ -54,6 +54,10 @@ class AdaptedObjective(nn.Module):
         """The noise or the velocity data - noise that the model says for the noised latents x (N, ...)."""
         return self.inner(_Told(self, model), x, y, draw)
 
+    def clean_forward(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Tensor:
+        """The same for clean latents, as the inner objective shows them."""
+        return self.inner.clean_forward(_Told(self, model), x, y, draw)
+
     def losses(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Losses:
         """Per-sample losses of clean latents x (N, ...) with the arguments y."""
         return self.inner.losses(_Told(self, model), x, y, draw)

@@ -62,6 +62,14 @@ class Objective(Protocol):
         """Run the network on images x (N, C, H, W) as training does, without a loss."""
         ...
 
+    def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """Run the network on clean images x (N, C, H, W) with nothing hidden, though it is told times.
+
+        So the published ShortGPT scoring of DiTs was run. Training never shows such pairs: this serves comparisons
+        with that scoring, nothing else.
+        """
+        ...
+
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Per-sample losses of clean images x (N, C, H, W) with classes y (N,)."""
         ...

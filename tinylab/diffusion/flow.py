@@ -124,6 +124,10 @@ class FlowMatching(nn.Module):
         """The model's velocity at the interpolated images."""
         return model(self.interpolate(x, draw.t, draw.noise), draw.t, y)
 
+    def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """The model's velocity at clean images, whatever time it is told."""
+        return model(x, draw.t, y)
+
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Mean squared error of the velocity, per sample; times are kept off the end where the path is singular."""
         draw = replace(draw, t=draw.t.clamp(max=1 - self.path.train_margin))

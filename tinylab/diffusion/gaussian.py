@@ -19,6 +19,7 @@ from tinylab.errors import BadRequest
 __all__ = ["GaussianDiffusion", "Prediction", "cosine_betas"]
 
 _CHUNK = 512  # images measured at once
+_CLEAN_STEPS = 250  # of the respaced chain whose step numbers the published ShortGPT scoring tells the model
 
 
 def cosine_betas(count: int) -> Tensor:
@@ -148,6 +149,13 @@ class GaussianDiffusion(nn.Module):
     def forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
         """The model's output for the noised images."""
         return model(self.q_sample(x, draw.t, draw.noise), self.timesteps[draw.t], y)
+
+    def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """The model's output for clean images, told the bare number 0 … 249 of a step of the chain respaced to 250.
+
+        Bare: the number is not mapped back to the original time, which runs to 999.
+        """
+        return model(x, draw.t * _CLEAN_STEPS // self.num_steps, y)
 
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Hybrid loss of images x (N, C, …): noise MSE, and the variational bound, which trains the variance only.

@@ -53,6 +53,12 @@ class MaskedDiffusion(nn.Module):
         tokens = model.patchify(x)  # type: ignore[operator]  # nn.Module types attributes as modules
         return model(tokens, draw.mask, y)
 
+    def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
+        """What the network says of every token when it sees them all, (N, T, D)."""
+        assert draw.mask is not None
+        tokens = model.patchify(x)  # type: ignore[operator]
+        return model(tokens, torch.zeros_like(draw.mask), y)
+
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Mean diffusion loss over an image's hidden tokens and their copies.
 

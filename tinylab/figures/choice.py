@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
+from tinylab.figures.log_axis import log_axis
 from tinylab.figures.style import ACCENT, COLOURS, MUTED, axis, figure
 
 __all__ = ["kept_strips", "loss_dumbbells", "option_bars"]
 
 _ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # where the axis of probabilities may end, so that it seldom moves
-_LEADS = (  # leading digits of the numbers on a log axis, and how many of them make an axis readable
-    ((1, 2, 5), 4),
-    ((1, 1.5, 2, 3, 5, 7), 4),
-    ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), 3),
-    (tuple(n / 10 for n in range(10, 100)), 0),
-)
 _NARROW = {"l": 56, "r": 18, "t": 48, "b": 44}
 
 
 def kept_strips(
-    choices: Mapping[str, Sequence[str]], blocks: Sequence[str], *, key: str, heading: str
+    choices: Mapping[str, Sequence[str] | Mapping[str, float]], blocks: Sequence[str], *, key: str, heading: str
 ) -> dict[str, Any]:
-    """One row a choice, one cell for each of `blocks`, filled if its name is in the choice."""
+    """One row a choice, one cell for each of `blocks`, filled if its name is in the choice.
+
+    A choice that differs from seed to seed gives every block the share of the seeds that keep it; the cell is filled
+    to that share.
+    """
     names = list(choices)
-    cells = [[1 if block in choices[name] else 0 for block in blocks] for name in names]
-    words = [["stays" if cell else "goes" for cell in row] for row in cells]
+    cells = [[_share(choices[name], block) for block in blocks] for name in names]
+    words = [[_stays(cell) for cell in row] for row in cells]
     trace = go.Heatmap(
         x=list(blocks),
         y=names,
@@ -51,6 +49,14 @@ def kept_strips(
         xaxis=axis("block", type="category", dtick=1 if len(blocks) <= 16 else None, showgrid=False),
         yaxis=_rows(names),
     )
+
+
+def _share(choice: Sequence[str] | Mapping[str, float], block: str) -> float:
+    return choice.get(block, 0.0) if isinstance(choice, Mapping) else float(block in choice)
+
+
+def _stays(share: float) -> str:
+    return {0.0: "goes", 1.0: "stays"}.get(share, f"stays for {share:.0%} of the seeds")
 
 
 def option_bars(
@@ -92,29 +98,28 @@ def option_bars(
 
 
 def loss_dumbbells(
-    rows: Mapping[str, tuple[float, float | None]], *, full: float, key: str, heading: str
+    rows: Mapping[str, tuple[float, float | None]],
+    *,
+    full: float,
+    key: str,
+    heading: str,
+    errors: Mapping[str, tuple[float | None, float | None]] | None = None,
 ) -> dict[str, Any]:
-    """Loss right after the cut and after fine-tuning, one row a method, with the full model's as a line."""
-    names = list(rows)
-    traces: list[Any] = []
-    for name, (before, after) in rows.items():
-        if after is not None:
-            line = {"color": MUTED, "width": 4}
-            traces.append(
-                go.Scatter(x=[before, after], y=[name] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-            )
-    for label, colour, position in (("right after the cut", COLOURS[2], 0), ("fine-tuned", ACCENT, 1)):
-        points = [(values[position], name) for name, values in rows.items() if values[position] is not None]
-        traces.append(
-            go.Scatter(
-                x=[x for x, _ in points],
-                y=[name for _, name in points],
-                name=label,
-                mode="markers",
-                marker={"size": 14, "color": colour},
-                hovertemplate=f"%{{y}}, {label}<br>loss %{{x:.4f}}<extra></extra>",
-            )
-        )
+    """Loss right after the cut and after fine-tuning, one row a method, with the full model's as a line.
+
+    Args:
+        errors: standard errors of the two losses of a method, drawn as bars where there are any.
+    """
+    names, errors = list(rows), errors or {}
+    line = {"color": MUTED, "width": 4}
+    traces: list[Any] = [
+        go.Scatter(x=[before, after], y=[name] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        for name, (before, after) in rows.items()
+        if after is not None
+    ]
+    for place, label, colour in ((0, "right after the cut", COLOURS[2]), (1, "fine-tuned", ACCENT)):
+        points = [(name, values[place], errors.get(name, (None, None))[place]) for name, values in rows.items()]
+        traces.append(_points([point for point in points if point[1] is not None], label, colour))
     traces.append(
         go.Scatter(  # for the legend alone
             x=[None],
@@ -124,9 +129,6 @@ def loss_dumbbells(
             line={"dash": "dot", "color": "#888"},
         )
     )
-    values = [value for value in (full, *sum(rows.values(), ())) if value is not None and 0 < value < math.inf]
-    low, high = min(values, default=0.1) / 1.12, max(values, default=1.0) * 1.12
-    ticks = _log_ticks(low, high)
     return figure(
         traces,
         key=key,
@@ -143,14 +145,35 @@ def loss_dumbbells(
                 "line": {"dash": "dot", "color": "#888"},
             }
         ],
-        xaxis=axis(
-            "held-out loss (log scale)",
-            type="log",
-            range=[math.log10(low), math.log10(high)],
-            tickvals=ticks,
-            ticktext=[f"{tick:g}" for tick in ticks],
-        ),
+        xaxis=log_axis("held-out loss (log scale)", [full, *_ends(rows, errors)]),
         yaxis=_rows(names),
+    )
+
+
+def _ends(
+    rows: Mapping[str, tuple[float, float | None]], errors: Mapping[str, tuple[float | None, float | None]]
+) -> Iterator[float]:
+    """Every loss, less and plus its standard error."""
+    for name, losses in rows.items():
+        for loss, error in zip(losses, errors.get(name, (None, None)), strict=True):
+            if loss is not None:
+                yield from (loss - (error or 0.0), loss + (error or 0.0))
+
+
+def _points(points: Sequence[tuple[str, float | None, float | None]], label: str, colour: str) -> Any:
+    """Dots of one colour at (method, loss, standard error), with bars if there are errors."""
+    bars = [error or 0.0 for _, _, error in points]
+    wide = any(bars)
+    words = [f" ± {bar:.5f}" if bar else "" for bar in bars]
+    return go.Scatter(
+        x=[loss for _, loss, _ in points],
+        y=[name for name, _, _ in points],
+        name=label,
+        mode="markers",
+        marker={"size": 14, "color": colour},
+        error_x={"type": "data", "array": bars, "color": colour, "thickness": 2, "width": 5} if wide else None,
+        customdata=words if wide else None,
+        hovertemplate=f"%{{y}}, {label}<br>loss %{{x:.4f}}{'%{customdata}' if wide else ''}<extra></extra>",
     )
 
 
@@ -158,15 +181,3 @@ def _rows(names: Sequence[str]) -> dict[str, Any]:
     """An axis of names from top to bottom; what stands in brackets goes to a second line."""
     words = [name.replace(" (", "<br>(", 1) for name in names]
     return axis("", autorange="reversed", showgrid=False, type="category", tickvals=list(names), ticktext=words)
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers from `low` to `high`, few enough to be read: the coarsest list that has enough of them."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for leads, enough in _LEADS:
-        ticks = [round(lead * 10.0**decade, 12) for decade in decades for lead in leads]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= enough:
-            break
-    return ticks

@@ -1,14 +1,31 @@
-"""What a model costs: weights and time, models always measured in turn in one process."""
+"""What a model costs: weights, arithmetic and time, where models are always measured in turn in one process."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-__all__ = ["count_parameters", "interleaved_seconds"]
+__all__ = ["count_flops", "count_parameters", "interleaved_seconds", "peak_flops", "synchronised_time"]
+
+# Dense bf16 matrix arithmetic with float32 sums, in TFLOP/s, as NVIDIA's data sheets state it (with half of the numbers
+# that count sparsity). The first pattern that is found in the name of a card holds.
+_PEAKS = (
+    (r"\bB200\b", 2250.0),
+    (r"\bH[12]00 NVL\b", 835.0),
+    (r"\bH100 PCIe\b", 756.0),
+    (r"\bG?H[12]00\b", 989.0),
+    (r"\bA100\b", 312.0),
+    (r"\bL40S\b", 362.0),
+    (r"\bL4\b", 121.0),
+    (r"\bRTX 4090$", 165.2),
+    (r"\bRTX 3090$", 71.0),
+)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -16,22 +33,61 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def count_flops(work: Callable[[], object]) -> int:
+    """Floating point operations of the matrix products, convolutions and attentions that `work` runs, backward passes
+    included; a multiplication and an addition count as two. What torch.compile made is not seen."""
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def peak_flops(card: str) -> float | None:
+    """The most bf16 operations per second that the matrix units of a card can do, by torch's name for the card; None
+    for a card that is not known."""
+    return next((peak * 1e12 for pattern, peak in _PEAKS if re.search(pattern, card)), None)
+
+
+def synchronised_time() -> float:
+    """Seconds on a clock, read when the GPU (if one is in use) has done all that it was given."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def interleaved_seconds(
-    work: Mapping[str, Callable[[], object]], *, rounds: int = 5, budget: float = 8.0
+    work: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 5,
+    budget: float = 8.0,
+    clock: Callable[[], float] = synchronised_time,
 ) -> dict[str, list[float]]:
-    """Seconds of each piece of work, in turn A B A B …, so that drifts of the machine's speed hit all alike.
+    """Seconds of each piece of work, in turn A B, B A, … so that drifts of the machine's speed hit all alike.
 
     At least one round, at most `rounds`; none is begun after `budget` seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    began = time.perf_counter()
-    for done in range(rounds):
-        if done and time.perf_counter() - began > budget:
+    began = clock()
+    for done in range(max(1, rounds)):
+        if done and clock() - began > budget:
             break
-        for name, piece in work.items():
-            start = time.perf_counter()
-            piece()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
+        first = done % max(1, len(work))
+        for name in [*work][first:] + [*work][:first]:
+            start = clock()
+            work[name]()
+            seconds[name].append(clock() - start)
     return seconds
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(out: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_backward_flop_count(out, query, key, value)
+
+
+# torch counts the attention of GPUs only.
+_CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
 from tinylab.models.block_form import BlockForm
+from tinylab.pruning.batch_rows import BlockRows
+from tinylab.pruning.row_arguments import Doubt, take_rows
+from tinylab.pruning.row_functions import join_rows, split_rows
 
 __all__ = ["Bypass", "DenseGate", "SkipGate"]
 
-_CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
+_Call = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class DenseGate:
@@ -31,6 +34,7 @@ class DenseGate:
         self.forward: Callable[..., Any] = block.forward
         self.mask, self.form, self.name = mask, form, type(block).__name__
         self.parameters = _parameter_names(type(block).forward)
+        self.states = form.returns or (self.parameters[0],)  # the arguments that are hidden states
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = self.hidden(args, kwargs, len(self.mask))
@@ -40,10 +44,9 @@ class DenseGate:
 
     def hidden(self, args: Sequence[Any], kwargs: Mapping[str, Any], count: int) -> list[Tensor]:
         """The hidden states among the arguments, in the order of what the block returns, each (count, ...)."""
-        names = self.form.returns or (self.parameters[0],)
         given = dict(zip(self.parameters, args, strict=False)) | dict(kwargs)
-        states = [given.get(name) for name in names]
-        for name, state in zip(names, states, strict=True):
+        states = [given.get(name) for name in self.states]
+        for name, state in zip(self.states, states, strict=True):
             if not isinstance(state, Tensor) or not state.dim() or len(state) != count:
                 found = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
                 raise BadRequest(
@@ -66,79 +69,52 @@ class DenseGate:
 
 
 class SkipGate(DenseGate):
-    """The same, without the work that has no effect.
+    """The same for hard masks, without the work that has no effect.
 
-    Where the hard mask is 0 the output is x and its gradient passes straight through; only the gradient of the
-    mask needs f(x) - x, as a number. So f runs without autograd for these samples. Where an argument could belong to
-    the samples or to the whole batch, the dense formula decides: it never takes the batch apart.
+    Where the mask is 0 the output is x and its gradient passes straight through; only the gradient of the mask needs
+    f(x) - x, as a number. So f runs without autograd for the `rows.asked` of these samples, and not at all if the mask
+    needs no gradient. Where an argument could belong to the samples or to the whole batch, the dense formula decides:
+    it never takes the batch apart.
     """
+
+    def __init__(self, block: nn.Module, mask: Tensor, form: BlockForm, rows: BlockRows) -> None:
+        super().__init__(block, mask, form)
+        self.rows = rows
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = self.hidden(args, kwargs, len(self.mask))
-        keep = self.mask.detach() > 0.5
-        kept, dropped = keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
-        if not len(kept) or not len(dropped):
-            return self.pack(self._run(args, kwargs, self.mask, learn=len(kept) > 0))
+        learns = torch.is_grad_enabled() and self.mask.requires_grad
+        asked = self.rows.dropped[: self.rows.asked if learns else 0]
+        if not len(self.rows.kept) and not len(asked):
+            return self.pack(before)
+        kept, passed = zip(*[split_rows(x, self.rows) for x in before], strict=True)
+        sample = [x[: len(asked)].detach() for x in passed]
         try:
-            groups = [(rows, *self._take(args, kwargs, rows)) for rows in (kept, dropped)]
-        except _Doubt:
+            kept_call = self._take(args, kwargs, self.rows.kept, kept)
+            asked_call = self._take(args, kwargs, asked, sample)
+        except Doubt:
             return super().__call__(*args, **kwargs)
-        outs: list[Tensor] = []
-        for rows, some_args, some_kwargs in groups:
-            parts = self._run(some_args, some_kwargs, self.mask[rows], learn=rows is kept)
-            if not outs:
-                outs = [torch.empty_like(x, dtype=part.dtype) for x, part in zip(before, parts, strict=True)]
-            outs = [out.index_copy(0, rows, part) for out, part in zip(outs, parts, strict=True)]
-        return self.pack(outs)
+        after = self._run(kept_call, kept)
+        with torch.no_grad():
+            sample_after = self._run(asked_call, sample)
+            changes = [
+                (f - x, g - y) if learns else None for f, x, g, y in zip(after, kept, sample_after, sample, strict=True)
+            ]
+        parts = zip(after, passed, changes, strict=True)
+        return self.pack([join_rows(f, x, self.rows, mask=self.mask, changes=change) for f, x, change in parts])
 
-    def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any], mask: Tensor, *, learn: bool) -> list[Tensor]:
-        before = self.hidden(args, kwargs, len(mask))
-        with torch.set_grad_enabled(learn and torch.is_grad_enabled()):
-            after = self.entries(self.forward(*args, **kwargs), before)
-            changes = [f - x for f, x in zip(after, before, strict=True)]
-        return [x + _broadcast(mask, x) * change for x, change in zip(before, changes, strict=True)]
-
-    def _take(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], rows: Tensor
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of the samples `rows` (K,)."""
-        count = len(self.mask)
-        if not self.form.known and count in _lengths([*args, *kwargs.values()]):
-            raise _Doubt
+    def _take(self, args: Sequence[Any], kwargs: Mapping[str, Any], rows: Tensor, states: Sequence[Tensor]) -> _Call:
+        """The arguments of the samples `rows` (K,), whose hidden states are `states`."""
         names = [*self.parameters, *[""] * len(args)]
+        named = [*zip(names, args, strict=False), *kwargs.items()]
+        ours = dict(zip(self.states, states, strict=True))
+        values = take_rows(named, rows, len(self.mask), form=self.form, states=ours)
+        return values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
 
-        def take(name: str, value: Any) -> Any:
-            shared = name in self.form.shared and not isinstance(value, list)  # a list may hold one entry a sample
-            return value if shared else _rows_of(value, rows, count)
-
-        positional = tuple(take(name, value) for name, value in zip(names, args, strict=False))
-        return positional, {name: take(name, value) for name, value in kwargs.items()}
-
-
-class _Doubt(Exception):
-    """An argument whose samples cannot be told."""
-
-
-def _rows_of(value: Any, rows: Tensor, count: int) -> Any:
-    """The entries `rows` of everything in `value` that has one entry for each of `count` samples."""
-    if isinstance(value, Tensor):
-        if value.dim() and len(value) == count:
-            return value[rows]
-        if value.dim() == 0 or len(value) == 1:
-            return value  # holds for every sample
-    elif isinstance(value, _CONSTANTS):
-        return value
-    elif type(value) is dict:
-        return {key: _rows_of(entry, rows, count) for key, entry in value.items()}
-    elif type(value) is tuple or (type(value) is list and len(value) != count):
-        return type(value)(_rows_of(entry, rows, count) for entry in value)
-    raise _Doubt
-
-
-def _lengths(values: Sequence[Any]) -> set[int]:
-    """Sizes behind the first axis of all tensors, and their sums in pairs: what a number of tokens could be."""
-    sizes = {size for value in values if isinstance(value, Tensor) for size in value.shape[1:]}
-    return sizes | {a + b for a in sizes for b in sizes}
+    def _run(self, call: _Call, states: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The hidden states after the block; it is not called for no samples."""
+        args, kwargs = call
+        return self.entries(self.forward(*args, **kwargs), states) if len(states[0]) else states
 
 
 @functools.lru_cache

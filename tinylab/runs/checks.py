@@ -27,11 +27,13 @@ from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, l
 from tinylab.models.hub_names import is_hub_reference
 from tinylab.paths import exists
 from tinylab.presets import search_config, train_config
-from tinylab.pruning.criteria import CRITERIA, LOOKS_AT_DATA
-from tinylab.pruning.criteria.oracle import check_keep
+from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
+from tinylab.pruning.criteria.oracle import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
-from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.plan import DepthPlan, block_names
+from tinylab.runs.contenders import check_contenders
+from tinylab.runs.ground_truth import GroundTruth
 from tinylab.runs.store import find_plan, find_run
 from tinylab.sampling import sampler_for
 
@@ -57,7 +59,7 @@ def check(config: JobConfig) -> None:
 def anchored(config: C) -> C:
     """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
-    for name in ("model", "plan", "run", "against", "plans", "data", "vae"):
+    for name in ("model", "plan", "run", "against", "plans", "data", "vae", "study"):
         value = getattr(config, name, None)
         place = _path_place if isinstance(config, EncodeConfig) else _PLACES[name]
         if isinstance(value, str):
@@ -106,7 +108,7 @@ def _home(folder: Path, part: str) -> Path:
 
 _PLACES: dict[str, Callable[[str], Path | None]] = {
     **{"model": _model_place, "against": _model_place, "data": _data_place, "vae": _path_place},
-    **{"plan": _run_place, "plans": _run_place, "run": _run_place},
+    **{"plan": _run_place, "plans": _run_place, "run": _run_place, "study": _run_place},
 }
 
 
@@ -163,6 +165,8 @@ def _search(config: SearchConfig) -> None:
     search_config(config.preset)
     data_for(config.data, config.model)
     Layout.parse(config.pattern, describe_model(config.model).depth)
+    if config.estimator == "reinforce" and config.batch_size % config.copies:
+        raise BadRequest(f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for reinforce")
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
@@ -170,7 +174,8 @@ def _search(config: SearchConfig) -> None:
 def _prune(config: PruneConfig) -> None:
     depth = describe_model(config.model).depth
     data_if_any(config.data, config.model)
-    CRITERIA.entry(config.method)
+    if config.method is not None:
+        CRITERIA.entry(config.method)
     given = [config.plan is not None, config.indices is not None]
     if all(given):
         raise BadRequest("give either --plan or --indices, not both")
@@ -178,22 +183,23 @@ def _prune(config: PruneConfig) -> None:
         _check_only_plan(config)
         _check_made_for(find_plan(config.plan), config.model)
     elif config.indices is not None:
-        if config.method not in ("indices", PruneConfig.model_fields["method"].default):
+        if config.method not in ("indices", None):
             raise BadRequest(f"--indices choose the blocks themselves; leave out --method {config.method}")
         plan = DepthPlan.of(config.indices, depth, "indices")
+        if config.pattern is not None and not respects(asked_layout(config.pattern, 0, depth), plan.kept):
+            raise BadRequest(f"--indices do not keep what --pattern {config.pattern} asks for; leave one out")
         if config.keep not in (0, plan.total):
             raise BadRequest(f"--keep {config.keep} does not agree with the {plan.total} blocks of --indices")
-    elif config.method == "indices":
-        raise BadRequest(f"method 'indices' needs --indices, such as 0,2,{sum(depth.values()) - 1}")
     else:
-        _check_method(config.method, blocks_to_keep(config.keep, depth), depth)
-        if config.method in LOOKS_AT_DATA:
+        method = config.method or DEFAULT
+        _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
+        if method in LOOKS_AT_DATA:
             data_for(config.data, config.model)
 
 
 def _check_only_plan(config: PruneConfig) -> None:
     """BadRequest for options that choose blocks beside a plan that has chosen them."""
-    for name in ("method", "keep", "samples"):
+    for name in ("method", "keep", "pattern", "samples", "draws"):
         if getattr(config, name) != PruneConfig.model_fields[name].default:
             raise BadRequest(f"--plan says which blocks to keep; leave out --{name} {getattr(config, name)}")
 
@@ -205,9 +211,13 @@ def _check_made_for(plan: DepthPlan, model: str) -> None:
         raise BadRequest(f"the plan was made for {plan.model}, not for {model}; add --model {plan.model}")
 
 
-def _check_method(method: str, keep: int, depth: dict[str, int]) -> None:
-    if CRITERIA.entry(method).name == "oracle":
-        check_keep(keep, depth)
+def _check_method(method: str, layout: Layout, depth: dict[str, int]) -> None:
+    """BadRequest for an unknown method and for one that cannot choose, or not as the layout asks."""
+    if CRITERIA.entry(method).name == "indices":
+        names = [name for several in block_names(depth).values() for name in several]
+        raise BadRequest(f"method 'indices' needs --indices, such as {names[0]},{names[-1]}")
+    if method == "oracle":
+        check_layout(layout)
 
 
 def _finetune(config: FinetuneConfig) -> None:
@@ -248,25 +258,19 @@ def _compare(config: CompareConfig) -> None:
     for plan in plans:
         _check_made_for(plan, config.model)
     keep = blocks_compared(config, plans, depth)
-    for names in (config.methods, config.plans):
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise BadRequest(f"{twice!r} is named twice; compare each once")
-    for method in config.methods:
-        if CRITERIA.entry(method).name == "indices":
-            raise BadRequest(
-                "method 'indices' compares nothing; make its plan with `tinylab prune` and name it in --plans"
-            )
-        _check_method(method, keep, depth)
-    if not config.methods and not plans:
-        raise BadRequest("nothing to compare; name --methods or --plans")
+    check_contenders(config, keep, depth)
+    if config.study is not None:
+        GroundTruth.open(config.study).check_fits(config.model, keep, depth)
 
 
 def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: dict[str, int]) -> int:
     """The number of blocks that every compared model keeps."""
     totals = {plan.total for plan in plans} | ({config.keep} if config.keep else set())
+    if config.pattern is not None:
+        totals.add(sum(group.keep for group in asked_layout(config.pattern, 0, depth).groups))
     if len(totals) > 1:
-        raise BadRequest(f"the plans keep different numbers of blocks ({sorted(totals)}); compare equals")
+        several = " and ".join(map(str, sorted(totals)))
+        raise BadRequest(f"plans, --keep and --pattern ask for {several} blocks; compare equals")
     return blocks_to_keep(totals.pop() if totals else 0, depth)
 
 

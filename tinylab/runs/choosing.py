@@ -9,7 +9,8 @@ from tinylab.data.base import Dataset
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
-from tinylab.pruning.criteria import CRITERIA, Request
+from tinylab.pruning.criteria import CRITERIA, METHODS, Request
+from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
 
 __all__ = ["choose_plan"]
@@ -22,17 +23,47 @@ def choose_plan(
     data: Dataset | None,
     *,
     name: str,
-    keep: int,
+    layout: Layout,
     seed: int,
     samples: int,
     indices: Sequence[int | str] | None = None,
+    draws: int = 32,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> DepthPlan:
-    """Let the criterion `method` choose `keep` blocks of `model`, which is called `name` in the plan."""
-    depth = model.stack_depths()
-    request = Request(model, depth, keep, seed, indices, samples, objective, data, progress, protected_blocks(model))
+    """Let the criterion `method` choose the blocks of `model` that stay as `layout` asks.
+
+    Args:
+        name: what the model is called in the plan.
+        samples: images of `data` that scores are taken over.
+        draws: random choices that best, median and worst of random look at.
+        progress: told how many steps are done, and of how many; at the end of all of them.
+
+    Raises:
+        BadRequest: the method cannot follow the layout, or lacks data.
+    """
+    totals = [1]
+
+    def tell(done: int, total: int) -> None:
+        totals.append(total)
+        progress(done, total)
+
+    request = Request(
+        model,
+        layout,
+        objective=objective,
+        data=data,
+        seed=seed,
+        samples=samples,
+        draws=draws,
+        indices=indices,
+        progress=tell,
+        protected=protected_blocks(model),
+    )
     choice = CRITERIA.get(method)(request)
-    details: dict[str, Any] = {"seed": seed, "keep": sum(map(len, choice.kept.values()))}
+    progress(totals[-1], totals[-1])  # a search may need fewer steps than it feared, a rule by place none
+    details: dict[str, Any] = {"seed": seed, "keep": sum(map(len, choice.kept.values())), "pattern": str(layout)}
     if choice.scores:
         details |= {"scores": choice.scores, "samples": samples}
-    return DepthPlan(choice.kept, depth, method, model=name, details=details)
+    if METHODS[method].forwards == "R":
+        details |= {"draws": draws, "samples": samples}
+    return DepthPlan(choice.kept, layout.depth, method, model=name, details=details)

@@ -23,7 +23,7 @@ def recompute(golden: Golden) -> dict[str, Tensor]:
         with torch.no_grad():
             group.logits.copy_(golden.input(f"logits.{index}"))
         groups.append(group)
-        masks.append(group.draw(golden.input(f"gumbel.{index}"), float(golden.note("tau"))))
+        masks.append(group.draw(golden.input(f"gumbel.{index}"), float(golden.note("tau")))[0])
     mask = torch.cat(masks, dim=1)
     if mask.shape[1] != depth:
         raise BadRequest(f"{golden.path}: its groups cover {mask.shape[1]} blocks, the model has {depth}")

@@ -1,39 +1,84 @@
 """Rival ways to choose: one file each. A new one is a file here and a line below."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from tinylab.pruning.criteria.base import Choice, Request
+from tinylab.pruning.criteria.budget import asked_layout, respects
 from tinylab.registry import Registry
 
-__all__ = ["CRITERIA", "LOOKS_AT_DATA", "Choice", "Request"]
+__all__ = ["CRITERIA", "DEFAULT", "LOOKS_AT_DATA", "METHODS", "Choice", "Method", "Request", "asked_layout", "respects"]
 
+DEFAULT = "influence"
 CRITERIA: Registry[Callable[[Request], Choice]] = Registry("method")
-LOOKS_AT_DATA: set[str] = set()  # methods that need noised samples; the others need none
 
 
-def _add(name: str, target: str, label: str, rule: str, cost: str = "needs nothing") -> None:
-    CRITERIA.register(name, f"{__name__}.{target}", label=label, summary=f"{rule}; {cost}")
-    if cost != "needs nothing":
-        LOOKS_AT_DATA.add(name)
+@dataclass(frozen=True)
+class Method:
+    """What there is to know of a method before it is asked.
+
+    Attributes:
+        rule: what it keeps or removes.
+        needs: what it looks at beside the model's depth.
+        forwards: passes over all samples; of n blocks k stay, and R random choices are drawn.
+    """
+
+    name: str
+    rule: str
+    needs: Literal["nothing", "indices", "clean samples", "noised samples"] = "nothing"
+    forwards: str = "0"
+
+    @property
+    def looks_at_data(self) -> bool:
+        """True if it cannot choose without data."""
+        return self.needs.endswith("samples")
+
+    @property
+    def cost(self) -> str:
+        """The passes in words; empty where nothing is computed."""
+        return {"0": "", "1": "1 forward"}.get(self.forwards, f"{self.forwards} forwards")
 
 
-_ONE, _EACH = "one forward over noised samples", "a forward for every block, and one"
-_add("influence", "influence:choose", "Block influence (ShortGPT)", "keep what turns its input most, 1 - cosine", _ONE)
+METHODS: dict[str, Method] = {}
+
+
+def _add(name: str, target: str, label: str, rule: str, forwards: str = "0", **needs: Any) -> None:
+    """A method that computes anything looks at noised samples, unless told otherwise."""
+    usual = {"needs": "nothing" if forwards == "0" else "noised samples"}
+    method = Method(name, rule, forwards=forwards, **(usual | needs))
+    told = f"{method.cost} over {method.needs}" if method.looks_at_data else f"needs {method.needs}"
+    CRITERIA.register(name, f"{__name__}.{target}", label=label, summary=f"{rule}; {told}")
+    METHODS[name] = method
+
+
+_REMOVALS = "(n - k)(n + k + 1)"  # twice the looks at a model with one block less, until k of n are left
+_add("influence", "influence:choose", "Block influence (ShortGPT)", "keep what turns its input most, 1 - cosine", "1")
 _add("oracle", "oracle:choose", "BK-SDM oracle", "first of each pair in the first half, last in the second; only half")
 _add("random", "random:choose", "Random", "random blocks; --seed tells which")
-_add("flux-lite", "flux_lite:choose", "Flux-Lite", "keep the largest mean squared change", _ONE)
-_add("l2", "update_size:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", _ONE)
-_add("relative-l2", "update_size:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", _ONE)
-_add("norm-ratio", "update_size:choose_norm_ratio", "Norm ratio", "keep the largest |ln ‖f(x)‖ / ‖x‖|", _ONE)
-_add("sensitivity", "sensitivity:choose", "Sensitivity", "keep what the loss misses most", _EACH)
-_add("laptop", "laptop:choose", "LAPTOP-Diff", "keep what moves the output most; no labels", _EACH)
+_add("flux-lite", "flux_lite:choose", "Flux-Lite", "keep the largest mean squared change", "1")
+_add("l2", "update_size:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", "1")
+_add("relative-l2", "update_size:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", "1")
+_add("norm-ratio", "update_size:choose_norm_ratio", "Norm ratio", "keep the largest |ln ‖f(x)‖ / ‖x‖|", "1")
+_CLEAN = "as influence, on clean latents and raw respaced times"
+_add("influence-clean", "influence:choose_clean", "Influence as published", _CLEAN, "1", needs="clean samples")
+_add("sensitivity", "sensitivity:choose", "Sensitivity", "keep what the loss misses most", "n + 1")
+_add("laptop", "laptop:choose", "LAPTOP-Diff", "keep what moves the output most; no labels", "n + 1")
 _add("first", "placement:choose_first", "First blocks", "the first blocks of every stack")
 _add("even", "placement:choose_even", "Evenly spaced", "evenly spaced blocks of every stack")
 _add("contiguous", "placement:choose_contiguous", "Without the middle", "all but one span in the middle of every stack")
-_add("greedy", "greedy:choose_greedy", "Greedy", "remove what the loss misses least, look again", "k n forwards")
-_add("beam", "greedy:choose_beam", "Beam search", "greedy with four candidates side by side", "4 k n forwards")
-_add("best-random", "of_random:choose_best", "Best of 32 random", "smallest loss of 32 random choices", "32 forwards")
-_add("median-random", "of_random:choose_median", "Median of 32 random", "the one in the middle", "32 forwards")
-_add("worst-random", "of_random:choose_worst", "Worst of 32 random", "largest loss of 32 random choices", "32 forwards")
-_add("evolution", "evolution:choose", "Evolution (EvoPress)", "swaps, offspring, selection by loss", "104 forwards")
-_add("indices", "indices:choose", "By hand", "the blocks given by --indices")
+_add(
+    "greedy",
+    "greedy:choose_greedy",
+    "Greedy",
+    "remove what the loss misses least, look again",
+    f"up to {_REMOVALS} / 2",
+)
+_add("beam", "greedy:choose_beam", "Beam search", "greedy with four candidates side by side", f"up to 2{_REMOVALS}")
+_add("best-random", "of_random:choose_best", "Best of random", "smallest loss of R random choices", "R")
+_add("median-random", "of_random:choose_median", "Median of random", "median loss of R random choices", "R")
+_add("worst-random", "of_random:choose_worst", "Worst of random", "largest loss of R random choices", "R")
+_add("evolution", "evolution:choose", "Evolution (EvoPress)", "swaps, offspring, selection by loss", "up to 104")
+_add("indices", "indices:choose", "By hand", "the blocks given by --indices", needs="indices")
+
+LOOKS_AT_DATA = frozenset(method.name for method in METHODS.values() if method.looks_at_data)

@@ -18,8 +18,12 @@ Measure = Callable[[Tensor, Tensor], Tensor]  # hidden states (N, …, D) before
 
 
 @torch.no_grad()
-def block_changes(request: Request, measure: Measure) -> dict[str, list[float]]:
-    """The mean of `measure` per block over samples and times; of a block with several hidden states, over these too."""
+def block_changes(request: Request, measure: Measure, *, clean: bool = False) -> dict[str, list[float]]:
+    """The mean of `measure` per block over samples and times; of a block with several hidden states, over these too.
+
+    Args:
+        clean: show the model clean samples as `Objective.clean_forward` does, not noised ones.
+    """
     model, forms = request.model.eval(), block_forms(request.model)
     totals = {stack: torch.zeros(count, dtype=torch.float64) for stack, count in request.depth.items()}
     done, batches = 0, calibration_batches(request)
@@ -28,7 +32,7 @@ def block_changes(request: Request, measure: Measure) -> dict[str, list[float]]:
         gate = DenseGate(block, torch.empty(0), forms.get(stack, PLAIN))  # it knows which arguments are hidden states
 
         def hook(block: nn.Module, args: tuple, kwargs: dict, output) -> None:
-            names = gate.form.returns or (gate.parameters[0],)
+            names = gate.states
             given = dict(zip(gate.parameters, args, strict=False)) | kwargs
             before = [given[name] for name in names]
             values = [measure(x.float(), f.float()) for x, f in zip(before, gate.entries(output, before), strict=True)]
@@ -41,9 +45,10 @@ def block_changes(request: Request, measure: Measure) -> dict[str, list[float]]:
         for stack, blocks in model.block_stacks().items()
         for i, block in enumerate(blocks)
     ]
+    forward = request.objective.clean_forward if clean else request.objective.forward
     try:
         for batch in batches:
-            request.objective.forward(model, batch.x, batch.y, batch.draw)
+            forward(model, batch.x, batch.y, batch.draw)
             done += len(batch.x)
             request.progress(done, request.samples)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 import torch
@@ -38,14 +39,18 @@ class Calibration:
 
     @torch.no_grad()
     def loss(self, kept: Mapping[str, Collection[int]]) -> float:
-        """Mean training loss with only the `kept` blocks; the same question is computed once."""
+        """Mean training loss with only the `kept` blocks, infinite where it is no number.
+
+        The same question is computed once.
+        """
         key = tuple(tuple(sorted(kept[stack])) for stack in self.request.depth)
         if key not in self._known:
             with without_blocks(self.model, kept):
                 losses = [
                     self.request.objective.losses(self.model, b.x, b.y, b.draw).loss.double() for b in self.batches
                 ]
-            self._known[key] = torch.cat(losses).mean().item()
+            loss = torch.cat(losses).mean().item()
+            self._known[key] = math.inf if math.isnan(loss) else loss  # so that it can be ranked
         self._tell()
         return self._known[key]
 

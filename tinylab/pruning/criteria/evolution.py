@@ -11,6 +11,7 @@ from tinylab.pruning.criteria.of_random import draw
 __all__ = ["choose"]
 
 _START, _GENERATIONS, _OFFSPRING = 8, 12, 8
+_TRIALS = 100  # mutations that are tried before a parent counts as one that cannot change
 
 
 def choose(request: Request) -> Choice:
@@ -27,14 +28,17 @@ def choose(request: Request) -> Choice:
 def _mutated(
     request: Request, kept: dict[str, tuple[int, ...]], generator: random.Random
 ) -> dict[str, tuple[int, ...]]:
-    """One or two random swaps of a kept block and a dropped one, anywhere."""
+    """One or two random swaps of a kept block and a dropped one of its group; `kept` itself if nothing can move."""
+    groups = {block: group for group in request.layout.groups for block in group.blocks}
     inside = {(stack, i) for stack, several in kept.items() for i in several}
-    while True:
+    for _ in range(_TRIALS):
         changed = set(inside)
         for _ in range(generator.choice((1, 1, 2))):
-            outside = sorted(set(request.blocks) - changed)
-            changed.remove(generator.choice(sorted(changed)))
+            gone = generator.choice(sorted(changed))
+            outside = sorted(set(groups[gone].blocks) - changed)
+            changed.remove(gone)
             changed.add(generator.choice(outside))
         found = by_stack(request, changed)
         if request.allows(found) and changed != inside:
             return found
+    return kept

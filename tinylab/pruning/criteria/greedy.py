@@ -11,7 +11,10 @@ _WIDTH = 4  # candidates that a beam follows
 
 
 def choose_greedy(request: Request) -> Choice:
-    """Remove one block after the other, each time the one without which the loss is smallest."""
+    """Remove one block after the other, each time the one without which the loss is smallest.
+
+    A group from which enough was removed is closed.
+    """
     return _search(request, width=1)
 
 
@@ -22,8 +25,8 @@ def choose_beam(request: Request) -> Choice:
 
 def _search(request: Request, width: int) -> Choice:
     everything = frozenset(request.blocks)
-    removals = len(everything) - request.keep
-    looks = sum((1 if k == 0 else width) * (len(everything) - k) for k in range(removals))
+    removals = len(everything) - sum(group.keep for group in request.layout.groups)
+    looks = sum((1 if k == 0 else width) * (len(everything) - k) for k in range(removals))  # at most
     calibration = Calibration(request, looks)
     candidates = [everything]
     for _ in range(removals):

@@ -6,10 +6,9 @@ import random
 
 from tinylab.pruning.criteria.base import Choice, Request, by_stack
 from tinylab.pruning.criteria.calibration import Calibration
+from tinylab.pruning.layout import Block, Group
 
-__all__ = ["DRAWS", "choose_best", "choose_median", "choose_worst", "draw"]
-
-DRAWS = 32  # random choices that are looked at
+__all__ = ["choose_best", "choose_median", "choose_worst", "draw"]
 
 
 def choose_best(request: Request) -> Choice:
@@ -18,7 +17,7 @@ def choose_best(request: Request) -> Choice:
 
 
 def choose_median(request: Request) -> Choice:
-    """The one in the middle."""
+    """The one in the middle, of two the better."""
     ranked = _ranked(request)
     return ranked[(len(ranked) - 1) // 2]
 
@@ -29,15 +28,22 @@ def choose_worst(request: Request) -> Choice:
 
 
 def draw(request: Request, generator: random.Random) -> dict[str, tuple[int, ...]]:
-    """A uniform choice of `keep` blocks among all that are allowed."""
+    """A uniform choice among all that the layout allows."""
+    return by_stack(request, [block for group in request.layout.groups for block in _drawn(request, group, generator)])
+
+
+def _drawn(request: Request, group: Group, generator: random.Random) -> list[Block]:
+    """The blocks that stay of one group: drawn again until they leave no stack empty and all protected ones in."""
+    fixed = set(request.fixed(group))
+    whole = [s for s in request.depth if sum(stack == s for stack, _ in group.blocks) == request.depth[s]]
     while True:
-        kept = by_stack(request, generator.sample(request.blocks, request.keep))
-        if request.allows(kept):
-            return kept
+        chosen = generator.sample(group.blocks, group.keep)
+        if fixed <= set(chosen) and set(whole) <= {stack for stack, _ in chosen}:
+            return chosen
 
 
 def _ranked(request: Request) -> list[Choice]:
     generator = random.Random(request.seed)
-    calibration = Calibration(request, DRAWS)
-    choices = [draw(request, generator) for _ in range(DRAWS)]
+    calibration = Calibration(request, request.draws)
+    choices = [draw(request, generator) for _ in range(request.draws)]
     return [Choice(kept) for kept in sorted(choices, key=calibration.loss)]

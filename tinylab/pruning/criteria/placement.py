@@ -1,21 +1,27 @@
-"""Choices by place alone: the first blocks, evenly spaced ones, all but a span in the middle. They need nothing."""
+"""Choices by place alone: the first blocks, evenly spaced ones, all but a span in the middle. They need nothing.
+
+Places count within every group; where one budget holds for several stacks, each of them keeps its share.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from tinylab.pruning.criteria.base import Choice, Request
+from tinylab.pruning.criteria.base import Choice, Request, by_stack
+from tinylab.pruning.layout import Block
 
 __all__ = ["choose_contiguous", "choose_even", "choose_first", "shares"]
 
+Places = Callable[[int, int], Collection[int]]  # of so many blocks keep so many -> their places
+
 
 def choose_first(request: Request) -> Choice:
-    """The first blocks of every stack."""
+    """The first blocks of every stack or group."""
     return _choose(request, lambda count, keep: range(keep))
 
 
 def choose_even(request: Request) -> Choice:
-    """Evenly spaced blocks of every stack, the first and the last among them."""
+    """Evenly spaced blocks of every stack or group, the first and the last among them."""
     return _choose(request, _evenly)
 
 
@@ -24,12 +30,15 @@ def choose_contiguous(request: Request) -> Choice:
     return _choose(request, lambda count, keep: [*range(-(-keep // 2)), *range(count - keep // 2, count)])
 
 
-def shares(depth: Mapping[str, int], keep: int) -> dict[str, int]:
-    """How many blocks each stack keeps: in proportion to its length, at least one, `keep` in all."""
+def shares(depth: Mapping[str, int], keep: int, least: Mapping[str, int] | None = None) -> dict[str, int]:
+    """How many blocks each stack keeps: in proportion to its length, at least one (or `least`), `keep` in all."""
     total, parts, left = sum(depth.values()), {}, keep
-    for place, (stack, count) in enumerate(depth.items(), start=1):
-        rest = len(depth) - place
-        parts[stack] = left if not rest else min(left - rest, count, max(1, round(keep * count / total)))
+    needed = {stack: max(1, (least or {}).get(stack, 0)) for stack in depth}
+    later, later_needed = total, sum(needed.values())
+    for stack, count in depth.items():
+        later, later_needed = later - count, later_needed - needed[stack]
+        low, high = max(needed[stack], left - later), min(count, left - later_needed)
+        parts[stack] = min(max(round(keep * count / total), low), high)
         left -= parts[stack]
     return parts
 
@@ -38,11 +47,16 @@ def _evenly(count: int, keep: int) -> list[int]:
     return [0] if keep == 1 else [round(i * (count - 1) / (keep - 1)) for i in range(keep)]
 
 
-def _choose(request: Request, places: Callable) -> Choice:
-    parts = shares(request.depth, request.keep)
-    kept = {}
-    for stack, count in request.depth.items():
-        fixed = sorted(request.protected.get(stack, ()))
-        others = [i for i in places(count, parts[stack]) if i not in fixed][: max(0, parts[stack] - len(fixed))]
-        kept[stack] = tuple(sorted([*fixed, *others]))
-    return Choice(kept)
+def _choose(request: Request, places: Places) -> Choice:
+    chosen: list[Block] = []
+    for group in request.layout.groups:
+        stacks: dict[str, list[Block]] = {}
+        for block in group.blocks:
+            stacks.setdefault(block[0], []).append(block)
+        fixed = {stack: [block for block in request.fixed(group) if block[0] == stack] for stack in stacks}
+        lengths, least = ({stack: len(several) for stack, several in part.items()} for part in (stacks, fixed))
+        for stack, part in shares(lengths, group.keep, least).items():
+            placed = [stacks[stack][place] for place in places(lengths[stack], part)]
+            others = [block for block in placed if block not in fixed[stack]]
+            chosen += [*fixed[stack], *others[: part - len(fixed[stack])]]
+    return Choice(by_stack(request, chosen))

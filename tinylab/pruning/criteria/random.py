@@ -11,5 +11,5 @@ __all__ = ["choose"]
 
 
 def choose(request: Request) -> Choice:
-    """A uniform choice among all that leave no stack empty, the same for the same seed."""
+    """A uniform choice among all that the layout allows, the same for the same seed."""
     return Choice(draw(request, random.Random(request.seed)))

@@ -9,8 +9,11 @@ from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
 from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.denoising import held_out_loss
+from tinylab.models.block_form import protected_blocks
 from tinylab.models.load import load_model
-from tinylab.runs.checks import blocks_to_keep, data_if_any
+from tinylab.pruning.criteria import DEFAULT, asked_layout
+from tinylab.pruning.plan import DepthPlan
+from tinylab.runs.checks import data_if_any
 from tinylab.runs.choosing import choose_plan
 from tinylab.runs.context import JobContext
 from tinylab.runs.outcome import save_plan_and_model
@@ -33,17 +36,20 @@ def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
 
     if config.plan is not None:
         plan = find_plan(config.plan)
+    elif config.indices is not None:
+        details = {"seed": config.seed, "keep": len(config.indices)}
+        plan = DepthPlan.of(config.indices, depth, "indices", model=config.model, details=details)
     else:
         plan = choose_plan(
-            "indices" if config.indices is not None else config.method,
+            config.method or DEFAULT,
             model,
             objective,
             train,
             name=config.model,
-            keep=len(config.indices) if config.indices is not None else blocks_to_keep(config.keep, depth),
+            layout=asked_layout(config.pattern, config.keep, depth, protected_blocks(model)),
             seed=config.seed,
             samples=config.samples,
-            indices=config.indices,
+            draws=config.draws,
             progress=progress,
         )
     measure = (lambda m: held_out_loss(m, objective, held_out).loss) if held_out is not None else None

@@ -21,6 +21,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.checks import blocks_to_keep, data_for
 from tinylab.runs.context import JobContext
+from tinylab.runs.ground_truth import CANDIDATES
 from tinylab.runs.jobs.finetune import RECOVERY_FLOOR
 from tinylab.runs.processes import process_pool
 from tinylab.runs.threads import use_threads
@@ -28,9 +29,7 @@ from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import run_loop
 from tinylab.training.recorder import SilentRecorder
 
-__all__ = ["TABLE", "run"]
-
-TABLE = "candidates.csv"  # among the artifacts of the run
+__all__ = ["run"]
 
 Kept = tuple[str, ...]
 
@@ -39,7 +38,7 @@ def run(config: StudyConfig, context: JobContext) -> dict[str, Any]:
     """Fill the table of candidates, first with the losses after pruning; a resumed study goes on where it was."""
     depth = describe_model(config.model).depth
     keep = blocks_to_keep(config.keep, depth)
-    path = context.run.artifacts / TABLE
+    path = context.run.artifacts / CANDIDATES
     model = load_model(config.model, config.device)
     table = CandidateTable.load(path) if path.is_file() else _fresh_table(model, keep)
     order = [row.kept for row in table.rows]
@@ -79,7 +78,7 @@ def _fill(
     table: CandidateTable, cells: Sequence[tuple[Kept, bool]], total: int, config: StudyConfig, context: JobContext
 ) -> None:
     """Compute the cells (kept blocks, whether to fine-tune), storing the table after each."""
-    path = context.run.artifacts / TABLE
+    path = context.run.artifacts / CANDIDATES
     waiting, done = list(reversed(cells)), total - len(cells)
     running: dict[Future[float], tuple[Kept, bool]] = {}
     with process_pool(config.workers, _begin, config) as pool:

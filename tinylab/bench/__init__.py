@@ -1,0 +1,1 @@
+"""Timings that matter to people who wait: both sides always in turn, in one process, as ratios."""

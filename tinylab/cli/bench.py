@@ -1,0 +1,189 @@
+"""The command that measures: what half of the blocks saves, and what a search step costs in every way."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from tinylab.cli.commands import Commands
+from tinylab.cli.output import print_rows
+from tinylab.errors import BadRequest
+from tinylab.runs.threads import share_cores, use_threads
+
+if TYPE_CHECKING:
+    from tinylab.bench.options import SearchOptions
+    from tinylab.bench.sampling import SamplingRow
+    from tinylab.bench.search import SearchRow
+
+__all__ = ["add_to"]
+
+_ABOUT = """Measure, in one process and in turn. "search": steps of the mask search (draw masks, forward, backward; no
+optimizer, whose time is the same for all) where dropped samples run densely, without gradients (exact) or only in part
+(sampled). "sampling": drawing pictures with all blocks and with half of them. Without either: both, and search steps of
+the built-in digits-dit."""
+
+
+def add_to(commands: Commands) -> None:
+    """`bench`."""
+    command = commands.add("bench", "measure what pruning and the ways of searching save", _bench, _ABOUT)
+    command.add_argument("part", metavar="PART", nargs="?", choices=("search", "sampling"), help="search or sampling")
+    command.add_argument(
+        "--rounds", metavar="N", type=int, default=11, help="times that each is measured (default: 11)"
+    )
+    command.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)")
+    command.add_argument(
+        "--threads", metavar="N", type=int, default=0, help="CPU threads; 0 leaves the choice to torch (default: 0)"
+    )
+    search = command.add_argument_group("search steps")
+    search.add_argument("--width", metavar="N", type=int, default=384, help="of the hidden state (default: 384)")
+    search.add_argument(
+        "--tokens", metavar="N", type=int, default=64, help="of an image, a square number (default: 64)"
+    )
+    search.add_argument("--blocks", metavar="N", type=int, default=8, help="in the model (default: 8)")
+    search.add_argument("--heads", metavar="N", type=int, default=6, help="of the attention (default: 6)")
+    search.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="in place of these sizes: a published size such as DiT-XL/2 with random weights, or a model as for search",
+    )
+    search.add_argument("--batch", metavar="N,N,…", default="64", help="images a step, each with a mask (default: 64)")
+    search.add_argument("--pattern", metavar="PATTERN", default="1:2", help="what stays, as in a search (default: 1:2)")
+    search.add_argument(
+        "--weights",
+        metavar="A,B,…",
+        default="full,lora,frozen",
+        help="what moves along with the mask (default: full,lora,frozen)",
+    )
+    search.add_argument(
+        "--modes",
+        metavar="A,B,…",
+        default="dense,exact,sampled",
+        help="how dropped samples run; dense is always there to compare with (default: dense,exact,sampled)",
+    )
+    search.add_argument(
+        "--share", metavar="X", type=float, default=0.25, help="of the dropped samples, for sampled (default: 0.25)"
+    )
+    search.add_argument(
+        "--dtype", metavar="NAME", default="float32", help="float32, or bfloat16 through autocast (default: float32)"
+    )
+    search.add_argument("--compile", action="store_true", help="every mode also with compiled blocks (torch.compile)")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.threads < 0 or options.threads > 256:
+        raise BadRequest(f"--threads {options.threads}: use 1 to 256, or 0 to leave the choice to torch")
+    share_cores()
+    import torch
+
+    from tinylab.bench.sampling import measure_sampling
+    from tinylab.bench.search import measure_search
+
+    asked = _search_options(options)
+    use_threads(options.threads)
+    rows: list[SearchRow] = []
+    drawn: list[SamplingRow] = []
+    if options.part != "search":
+        drawn = measure_sampling(asked.rounds, asked.device, _progress)
+    if options.part is None:
+        digits = replace(asked, model="digits-dit", pattern="6:12", weights=("full",))
+        rows += measure_search(digits, _progress)
+    if options.part != "sampling":
+        rows += measure_search(asked, _progress)
+    name = "cpu" if not _on_gpu(asked) else torch.cuda.get_device_name()
+    about = {"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(), "rounds": asked.rounds}
+    if options.json:
+        parts = {"rows": [_finite(asdict(row)) for row in rows]} if options.part != "sampling" else {}
+        parts |= {"sampling": [asdict(row) for row in drawn]} if options.part != "search" else {}
+        print(json.dumps({**about, **parts}))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    if drawn:
+        print_rows([_readable_sampling(row) for row in drawn], options)
+    _print_search(rows, options)
+    return 0
+
+
+def _search_options(options: argparse.Namespace) -> SearchOptions:
+    from tinylab.bench.options import SearchOptions
+
+    same = ("width", "tokens", "blocks", "heads", "model", "pattern", "share", "rounds", "dtype", "device")
+    try:
+        batches = tuple(int(part) for part in _list(options.batch))
+    except ValueError:
+        raise BadRequest(f"--batch {options.batch}: name numbers of images, such as 64 or 32,128") from None
+    return SearchOptions(
+        **{name: getattr(options, name) for name in same},
+        batches=batches,
+        weights=_list(options.weights),
+        modes=_list(options.modes),
+        with_compile=options.compile,
+    )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _on_gpu(options: SearchOptions) -> bool:
+    from tinylab.models.load import pick_device
+
+    return pick_device(options.device).type == "cuda"
+
+
+def _progress(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _print_search(rows: Sequence[SearchRow], options: argparse.Namespace) -> None:
+    """A table for every model; what a row has in common with the others is said above it."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        sizes = f"width {row.width}, {row.tokens} tokens, {row.blocks} blocks"
+        title = f"search steps, {f'{row.model}: ' if row.model else ''}{sizes}, {row.pattern}, {row.dtype}"
+        tables.setdefault(title, []).append(_readable(row))
+    for title, table in tables.items():
+        print(f"\n{title}")
+        print_rows(table, options)
+
+
+def _readable(row: SearchRow) -> dict[str, Any]:
+    shown = {
+        "weights": row.weights,
+        "batch": str(row.batch),
+        "mode": row.mode,
+        "time": _milliseconds(row.seconds),
+        "spread": _milliseconds(row.spread),
+        "speed": f"{row.speedup:.2f}x",
+        "memory": f"{row.memory_bytes / 2**20:,.0f} MiB",
+        "of dense": f"{row.memory_ratio:.2f}x",
+        "gradient error": _error(row.gradient_error),
+        "of the mask": _error(row.mask_gradient_error),
+        "TFLOP/s": f"{row.tflops:.3g}",
+    }
+    if row.device == "cuda":
+        shown["of the peak"] = "–" if row.peak_share is None else f"{row.peak_share:.0%}"
+    shown["compiling"] = "–" if row.compile_seconds is None else f"{row.compile_seconds:.0f} s"
+    return shown
+
+
+def _readable_sampling(row: SamplingRow) -> dict[str, Any]:
+    times = {"all blocks": _milliseconds(row.seconds), "half": _milliseconds(row.half_seconds)}
+    return {"sampling": row.model, "blocks": row.blocks, **times, "speed": f"{row.speedup:.2f}x"}
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.2f} ms"
+
+
+def _error(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"

@@ -1,0 +1,122 @@
+"""The command that prints the table of a comparison, for people or for a document."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinylab.cli.commands import Commands
+from tinylab.config import CompareConfig
+from tinylab.errors import BadRequest
+from tinylab.pruning.plan import DepthPlan
+
+__all__ = ["add_to", "print_comparison"]
+
+
+def add_to(commands: Commands) -> None:
+    """`table`."""
+    command = commands.add("table", "print the table of a finished or running comparison", _table)
+    command.add_argument("run", metavar="RUN", help="id or folder of the run")
+    command.add_argument("--markdown", action="store_true", help="as a table of Markdown")
+    command.add_argument(
+        "--study",
+        metavar="STUDY",
+        help="rank by this study or candidates.csv as it is now, not by the comparison's own",
+    )
+
+
+def print_comparison(result: Mapping[str, Any], *, markdown: bool = False) -> None:
+    """Print the rows of a comparison, best final loss first, and the full model below them."""
+    if not result.get("rows"):
+        print("no method is done yet", file=sys.stderr)
+        return
+    lines = _lines(result)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    if markdown:
+        padded = [[cell.replace("|", "\\|") for cell in line] for line in padded]
+        padded.insert(1, ["-" * width for width in widths])
+        print("\n".join(f"| {' | '.join(line)} |" for line in padded))
+    else:
+        print("\n".join("  ".join(line).rstrip() for line in padded))
+
+
+def _table(options: argparse.Namespace) -> int:
+    from tinylab.runs.store import find_run
+
+    run = find_run(options.run)
+    config, result = run.config(), run.result()
+    if not isinstance(config, CompareConfig):
+        raise BadRequest(f"run {run.id} is no comparison but a {config.kind}; `tinylab runs` lists the runs there are")
+    if options.study is not None:
+        result = _ranked_by(options.study, result, config)
+    if options.json:
+        print(json.dumps({"run": str(run.path), **result, "rows": _sorted(result.get("rows", []))}))
+    else:
+        print_comparison(result, markdown=options.markdown)
+    return 0
+
+
+def _ranked_by(study: str, result: dict[str, Any], config: CompareConfig) -> dict[str, Any]:
+    """The result with ranks in another study, or in one that has grown since."""
+    from tinylab.runs.ground_truth import GroundTruth
+    from tinylab.runs.ranking import ranked, study_facts
+
+    rows = result.get("rows", [])
+    if not all("cells" in row for row in rows):
+        raise BadRequest("this comparison is of an earlier version, which kept no cells to rank; compare anew")
+    if not rows:
+        return result
+    truth, depth = GroundTruth.open(study), result["full"]["depth"]
+    truth.check_fits(config.model, result["keep"], depth)
+    return {**result, "rows": ranked(rows, config, depth, truth), "study": study_facts(truth)}
+
+
+def _sorted(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """By the loss after fine-tuning, or right after pruning where nothing was fine-tuned."""
+    return sorted(rows, key=lambda row: row["loss_pruned"] if row["loss_finetuned"] is None else row["loss_finetuned"])
+
+
+def _lines(result: Mapping[str, Any]) -> list[list[str]]:
+    """The table as text, the head first; a rank only where there is a study."""
+    full, study = result["full"], result.get("study")
+    head = ["method", "loss after pruning", "fine-tuned", *(["rank after fine-tuning"] if study else []), "speed"]
+    lines = [[*head, "kept blocks"]]
+    for row in _sorted(result["rows"]):
+        losses = [_loss(row, "loss_pruned"), _loss(row, "loss_finetuned")]
+        rank = [_rank(row, study["finetuned"])] if study else []
+        lines.append([row["method"], *losses, *rank, f"{row['speedup']:.2f}x", _choices(row, full["depth"])])
+    lines.append(["full model", f"{full['loss']:.4f}", "–", *(["–"] if study else []), "1.00x", "all"])
+    return lines
+
+
+def _loss(row: Mapping[str, Any], name: str) -> str:
+    """Mean ± standard error; of equal losses, or of a single one, the loss alone."""
+    loss, error = row[name], row.get(f"{name}_error")
+    if loss is None:
+        return "–"
+    return f"{loss:.4f}" if not error else f"{loss:.5f} ± {error:.5f}"
+
+
+def _rank(row: Mapping[str, Any], count: int) -> str:
+    """The mean rank, what share of the candidates that is, and of how many seeds where it is not known of all."""
+    if row.get("rank") is None:
+        return "–"
+    cells = row["cells"]
+    known = sum(cell["rank"] is not None for cell in cells)
+    few = "" if known == len(cells) else f", {known} of {len(cells)} seeds"
+    return f"{row['rank']:.4g} of {count:,} (best {row['rank_share']:.1%}{few})"
+
+
+def _choices(row: Mapping[str, Any], depth: Mapping[str, int]) -> str:
+    """Each distinct choice by the names of its blocks, with its seeds where there are several."""
+    seeds: dict[str, list[int]] = {}
+    for cell in row.get("cells") or [{"kept": row["kept"], "seed": 0}]:
+        plan = DepthPlan({stack: tuple(kept) for stack, kept in cell["kept"].items()}, depth, row["method"])
+        seeds.setdefault(" ".join(plan.kept_names), []).append(cell["seed"])
+    if len(seeds) == 1:
+        return next(iter(seeds))
+    return "; ".join(f"{kept} (seed {', '.join(map(str, several))})" for kept, several in seeds.items())
