@@ -1,4 +1,4 @@
-"""`tinylab bench`: what it measures is right, what it prints is whole, what cannot be is refused. No test looks at times."""
+"""`tinylab bench`: what it measures is right, what it prints is whole, what cannot be is refused. Times are not judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from tinylab.bench.compiled import CompiledBlocks
 from tinylab.bench.memory import saved_bytes
 from tinylab.bench.options import SearchOptions
 from tinylab.bench.search import gradient_error, measure_search
@@ -21,6 +20,7 @@ from tinylab.errors import BadRequest
 from tinylab.metrics.cost import count_flops, peak_flops
 from tinylab.models.dit import DiT
 from tinylab.pruning.gates import gated
+from tinylab.training.compiled import CompiledBlocks
 
 TINY = {"width": 16, "tokens": 4, "blocks": 4, "heads": 2, "batches": (6,), "rounds": 1, "device": "cpu"}
 TINY_FLAGS = ["--width", "16", "--tokens", "4", "--blocks", "4", "--heads", "2", "--batch", "6", "--rounds", "2"]

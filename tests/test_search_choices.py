@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from adders import Adders
@@ -80,6 +82,19 @@ def test_trial_steps_change_nothing(tmp_path):
     assert all(torch.equal(value, before[key]) for key, value in task.mask.state_dict().items())
     assert task.mask.training and task.way == "exact"
     assert all(p.grad is None for p in task.mask.parameters())
+
+
+def test_a_compiled_search_takes_the_same_steps(build_tiny_dit, tmp_path, monkeypatch):
+    """Through torch's own tracer, with the backend that is quick to build; the default one is timed by the bench."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    found = []
+    for compiled in (False, True):
+        config = SearchConfig.create(pattern="2:4", steps=2, batch_size=8, compile=compiled, lora_rank=2)
+        task = SearchTask(build_tiny_dit(), GaussianDiffusion(), load_digits()[0], config)
+        run_loop(task, config, tmp_path / str(compiled), MemoryRecorder())
+        assert (task.compiled is not None) == compiled
+        found.append(torch.cat([p.detach().flatten() for p in (*task.mask.parameters(), *task.model.parameters())]))
+    assert torch.allclose(*found, atol=1e-5)
 
 
 def test_agreement_tells_what_is_always_sometimes_and_never_kept():

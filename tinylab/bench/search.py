@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tinylab.bench.compiled import CompiledBlocks, fresh_compiler
 from tinylab.bench.memory import peak_bytes, saved_bytes
 from tinylab.bench.options import SearchOptions
 from tinylab.bench.subject import Subject, build_model, prepare
@@ -21,6 +20,7 @@ from tinylab.errors import Failure
 from tinylab.metrics.cost import count_flops, count_parameters, interleaved_seconds, peak_flops
 from tinylab.models.base import Denoiser
 from tinylab.pruning.gates import Way
+from tinylab.training.compiled import CompiledBlocks, fresh_compiler
 
 __all__ = ["SearchRow", "gradient_error", "measure_search"]
 

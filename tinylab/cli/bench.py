@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tinylab.cli.commands import Commands
+from tinylab.cli.commands import Commands, Parser
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
 from tinylab.runs.threads import share_cores, use_threads
@@ -39,6 +39,10 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--threads", metavar="N", type=int, default=0, help="CPU threads; 0 leaves the choice to torch (default: 0)"
     )
+    _add_search_options(command)
+
+
+def _add_search_options(command: Parser) -> None:
     search = command.add_argument_group("search steps")
     search.add_argument("--width", metavar="N", type=int, default=384, help="of the hidden state (default: 384)")
     search.add_argument(

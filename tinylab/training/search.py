@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.mask_for import mask_for
 from tinylab.pruning.verdict import Verdict, judge
+from tinylab.training.compiled import CompiledBlocks
 from tinylab.training.denoise import drop_labels
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
@@ -68,6 +70,7 @@ class SearchTask:
         moving = self._moving_weights()
         if moving:
             groups.append({"params": moving, "lr": config.lr_weights})
+        self.compiled = CompiledBlocks(self.model) if config.compile else None
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self.modules = {"model": self.model, "mask": self.mask, "ema": self.ema.module}
 
@@ -106,7 +109,8 @@ class SearchTask:
         draw = self.objective.draw(self.images, tuple(x.shape[1:]), generator)
         draw = Draw(*(_repeated(part, self.copies) for part in (draw.t, draw.noise, draw.mask))).to(self.device)
         drawn = self.mask.draw(len(x), self.tau(step), generator, estimator=self.config.estimator)
-        with gated(self.model, drawn.masks, way=self.way, share=self.config.share, generator=generator):
+        gates = gated(self.model, drawn.masks, way=self.way, share=self.config.share, generator=generator)
+        with self.compiled.applied() if self.compiled else nullcontext(), gates:
             losses = self.losses(x, y, draw)
         loss = losses.mean()
         if self.copies > 1:
