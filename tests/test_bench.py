@@ -1,4 +1,4 @@
-"""`tinylab bench`: what it measures is right, what it prints is whole, what cannot be is refused. Times are not judged."""
+"""`tinylab bench`: what it measures is right, what it prints is whole, what cannot be is refused. No time is judged."""
 
 from __future__ import annotations
 
@@ -167,33 +167,50 @@ def test_lower_precision_computes_in_it_and_keeps_gradients_in_float32() -> None
     assert 1e-4 < error < 0.1
 
 
-def test_compiled_blocks_are_taken_away_again(tiny_dit: DiT, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, t, y = torch.randn(3, 1, 8, 8), torch.arange(3), torch.arange(3)
-    masks = {"blocks": torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0]])}
+@pytest.fixture
+def graphs_only(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """torch.compile makes graphs but runs them without a C++ compiler, which takes many seconds. What was asked for."""
     asked = []
 
     def compile_eagerly(forward: Any, *, dynamic: bool) -> Any:
         asked.append(dynamic)
-        return torch._dynamo.optimize("eager", dynamic=dynamic)(forward)  # a graph, but no C++ compiler
+        return torch._dynamo.optimize("eager", dynamic=dynamic)(forward)
 
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    return asked
+
+
+def test_compiled_blocks_are_taken_away_again(tiny_dit: DiT, graphs_only: list[bool]) -> None:
+    x, t, y = torch.randn(3, 1, 8, 8), torch.arange(3), torch.arange(3)
+    masks = {"blocks": torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0]])}
     with torch.no_grad(), gated(tiny_dit, masks):
         wanted = tiny_dit(x, t, y)
-    monkeypatch.setattr(torch, "compile", compile_eagerly)
     blocks = CompiledBlocks(tiny_dit)
     with torch.no_grad(), blocks.applied(), gated(tiny_dit, masks):
         assert torch.allclose(tiny_dit(x, t, y), wanted, atol=1e-6)
-    assert asked == [True] * 4
+    assert graphs_only == [True] * 4  # the number of samples is a symbol
     assert all("forward" not in vars(block) for block in tiny_dit.blocks)
 
 
-@pytest.mark.slow
-def test_compiled_modes_give_the_same_gradients() -> None:
-    options = SearchOptions(**TINY, weights=("full",), modes=("exact",), with_compile=True)  # type: ignore[arg-type]
+def test_compiled_modes_are_measured_beside_the_others(graphs_only: list[bool]) -> None:
+    options = SearchOptions(**TINY, weights=("lora",), with_compile=True)  # type: ignore[arg-type]
     rows = measure_search(options, progress=lambda message: None)
-    assert [row.mode for row in rows] == ["dense", "exact", "dense+compile", "exact+compile"]
-    for row in rows[2:]:
-        assert row.gradient_error is not None and row.gradient_error < 1e-4
-        assert row.compile_seconds is not None and row.compile_seconds > 0
+    plain = ["dense", "exact", "sampled"]
+    assert [row.mode for row in rows] == [*plain, *(f"{mode}+compile" for mode in plain)]
+    for row, compiled in zip(rows[:3], rows[3:], strict=True):
+        assert (compiled.gradient_error or 0) < 1e-4
+        assert compiled.flops == row.flops > 0
+        assert row.compile_seconds is None
+        assert compiled.compile_seconds is not None
+
+
+@pytest.mark.slow
+def test_blocks_really_compile_and_give_the_same_gradients() -> None:
+    options = SearchOptions(**TINY, weights=("frozen",), modes=("dense",), with_compile=True)  # type: ignore[arg-type]
+    _, compiled = measure_search(options, progress=lambda message: None)
+    assert compiled.mode == "dense+compile"
+    assert compiled.gradient_error is not None and compiled.gradient_error < 1e-4
+    assert compiled.compile_seconds is not None and compiled.compile_seconds > 0
 
 
 def test_json_holds_every_row_with_the_sizes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,12 +241,15 @@ def test_the_table_names_every_mode(capsys: pytest.CaptureFixture[str]) -> None:
     assert "search steps, full, batch 6" in printed.err
 
 
-@pytest.mark.slow
-def test_sampling_is_measured_with_half_of_the_blocks(capsys: pytest.CaptureFixture[str]) -> None:
-    made = bench(capsys, "sampling", "--rounds", "1")
-    assert [(row["model"], row["blocks"]) for row in made["sampling"]] == [("digits-dit", 12), ("width 384", 8)]
-    assert all(row["speedup"] == row["seconds"] / row["half_seconds"] for row in made["sampling"])
-    assert "rows" not in made
+def test_sampling_is_measured_with_half_of_the_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "SAMPLED", {"tiny": {"width": 16, "tokens": 4, "blocks": 5, "heads": 2}})
+    made = bench(capsys, "sampling", "--rounds", "2")
+    assert set(made) == {"torch", "device", "threads", "rounds", "sampling"}
+    (row,) = made["sampling"]
+    assert (row["model"], row["blocks"], row["half_blocks"]) == ("tiny", 5, 3)
+    assert row["speedup"] == row["seconds"] / row["half_seconds"]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,14 @@ def study_run(runs: Path, model: str, rows: list[Candidate] = ROWS, **values: An
     return run
 
 
+def test_a_saved_study_is_read_from_its_folder(runs: Path, tmp_path: Path, tiny_folder: str) -> None:
+    truth = GroundTruth.open(str(study_run(runs, tiny_folder).path))
+    (tmp_path / "kept").mkdir()
+    truth.save(tmp_path / "kept")
+    again = GroundTruth.open(str(tmp_path / "kept"))
+    assert (again.recipe, again.model, again.table.rows) == (truth.recipe, truth.model, truth.table.rows)
+
+
 def test_a_choice_is_ranked_by_the_losses_of_the_table() -> None:
     truth = GroundTruth(CandidateTable(ROWS))
     assert place(truth, 0, 3) == Place(1, 1 / 4, 2, (0.6, 0.10))

@@ -21,7 +21,7 @@ from tinylab.cli import main
 from tinylab.config import CompareConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.models.catalog import WEIGHTS_FILE, locate_model
-from tinylab.runs.checks import anchored
+from tinylab.runs.anchors import anchored
 from tinylab.runs.context import JobContext
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader

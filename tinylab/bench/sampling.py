@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,10 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.sampling.generate import Settings, generate
 
-__all__ = ["SamplingRow", "measure_sampling"]
+__all__ = ["SAMPLED", "SamplingRow", "measure_sampling"]
+
+# By name, what differs from the sizes that `SearchOptions` has of itself.
+SAMPLED: Mapping[str, Mapping[str, Any]] = {"digits-dit": {"model": "digits-dit"}, "width 384": {}}
 
 _IMAGES, _STEPS, _GUIDANCE = 20, 10, 1.5
 _BUDGET = 120.0  # seconds after which no further round is begun
@@ -31,25 +35,25 @@ class SamplingRow:
 
     model: str
     blocks: int
+    half_blocks: int
     seconds: float
     half_seconds: float
     speedup: float
 
 
 def measure_sampling(rounds: int, device: str, progress: Callable[[str], None]) -> list[SamplingRow]:
-    """`digits-dit`, and a DiT of 8 blocks, width 384 and 64 tokens with random weights."""
-    named = {"digits-dit": SearchOptions(model="digits-dit", device=device), "width 384": SearchOptions(device=device)}
+    """One row for every model of `SAMPLED`, by default the digits' and a wider one with random weights."""
     rows = []
-    for name, options in named.items():
+    for name, sizes in SAMPLED.items():
         progress(f"sampling, {name}")
-        model = build_model(options).eval()
+        model = build_model(SearchOptions(**sizes, device=device)).eval()
         (depth,) = model.stack_depths().values()
         half = apply_plan(model, DepthPlan.of(range(0, depth, 2), model.stack_depths(), "bench"))
         work = {"all": partial(_draw, model), "half": partial(_draw, half)}
         interleaved_seconds(work, rounds=1)  # warm-up
         seconds = interleaved_seconds(work, rounds=rounds, budget=_BUDGET)
         whole, part = (statistics.median(seconds[side]) for side in work)
-        rows.append(SamplingRow(name, depth, whole, part, whole / part))
+        rows.append(SamplingRow(name, depth, (depth + 1) // 2, whole, part, whole / part))
     return rows
 
 

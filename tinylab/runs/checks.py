@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from tinylab.config import (
     CompareConfig,
@@ -18,14 +17,12 @@ from tinylab.config import (
     StudyConfig,
     TrainConfig,
 )
-from tinylab.data.catalog import DIGITS, describe_data, locate_latents
+from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.classes import parse_classes
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.models.autoencoder_catalog import describe_autoencoder
 from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, locate_model
-from tinylab.models.hub_names import is_hub_reference
-from tinylab.paths import exists
 from tinylab.presets import search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
 from tinylab.pruning.criteria.oracle import check_layout
@@ -34,11 +31,10 @@ from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.runs.contenders import check_contenders
 from tinylab.runs.ground_truth import GroundTruth
-from tinylab.runs.store import find_plan, find_run
+from tinylab.runs.store import find_plan
 from tinylab.sampling import sampler_for
 
 __all__ = [
-    "anchored",
     "blocks_compared",
     "blocks_to_keep",
     "check",
@@ -48,68 +44,10 @@ __all__ = [
     "recovery_source",
 ]
 
-C = TypeVar("C", bound=JobConfig)
-
 
 def check(config: JobConfig) -> None:
     """Raise BadRequest for whatever is known to be wrong from the config and the folders it names."""
     _CHECKS[config.kind](config)
-
-
-def anchored(config: C) -> C:
-    """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
-    changes: dict[str, object] = {}
-    for name in ("model", "plan", "run", "against", "plans", "data", "vae", "study"):
-        value = getattr(config, name, None)
-        place = _path_place if isinstance(config, EncodeConfig) else _PLACES[name]
-        if isinstance(value, str):
-            changes[name] = _absolute(value, place)
-        elif value:
-            changes[name] = tuple(_absolute(one, place) for one in value)
-    return config.model_copy(update=changes)
-
-
-def _absolute(reference: str, place: Callable[[str], Path | None]) -> str:
-    """A built-in name as it is, the Hub's `main` as its commit, all else as the absolute path that `place` finds."""
-    if is_hub_reference(reference):
-        from tinylab.models.hub import fetch_pinned
-
-        return str(fetch_pinned(reference).pinned)
-    if reference in ("", "auto", DIGITS, *built_in_models()):
-        return reference
-    found = place(reference)
-    return str(found) if found else reference
-
-
-def _path_place(reference: str) -> Path | None:
-    return Path(reference).absolute() if exists(Path(reference)) else None
-
-
-def _run_place(reference: str) -> Path | None:
-    """A file as `find_plan` reads it, else the run that `find_run` finds."""
-    if exists(Path(reference)) and Path(reference).is_file():
-        return Path(reference).absolute()
-    return find_run(reference).path.absolute()
-
-
-def _model_place(reference: str) -> Path | None:
-    return _home(locate_model(reference), "model")
-
-
-def _data_place(reference: str) -> Path | None:
-    return _home(locate_latents(reference), "latents")
-
-
-def _home(folder: Path, part: str) -> Path:
-    """The folder of a run, if `folder` is that part of it: people know the run."""
-    whole = folder.absolute()
-    return whole.parent if whole.name == part and exists(whole.parent / "status.json") else whole
-
-
-_PLACES: dict[str, Callable[[str], Path | None]] = {
-    **{"model": _model_place, "against": _model_place, "data": _data_place, "vae": _path_place},
-    **{"plan": _run_place, "plans": _run_place, "run": _run_place, "study": _run_place},
-}
 
 
 def data_if_any(reference: str, model: str) -> str | None:

@@ -11,7 +11,8 @@ from tinylab import atomic
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.registry import Registry
-from tinylab.runs.checks import anchored, check
+from tinylab.runs.anchors import anchored
+from tinylab.runs.checks import check
 from tinylab.runs.context import JobContext
 from tinylab.runs.record import Run
 from tinylab.runs.sole import sole_process

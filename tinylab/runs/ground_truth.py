@@ -62,7 +62,7 @@ class GroundTruth:
 
     @classmethod
     def open(cls, reference: str) -> GroundTruth:
-        """Read a study run, finished or not, or the table alone.
+        """Read a study run, finished or not, a folder that `save` wrote, or the table alone.
 
         Raises:
             BadRequest: no such study, it is damaged, or it has no losses yet.
@@ -70,6 +70,9 @@ class GroundTruth:
         path = Path(reference)
         if exists(path) and path.is_file():
             return cls(CandidateTable.load(path))._checked(reference)
+        kept = cls.load(path) if exists(path / CANDIDATES) else None
+        if kept is not None:
+            return kept._checked(reference)
         run = find_run(reference)
         config = run.config()
         if not isinstance(config, StudyConfig):

@@ -15,7 +15,8 @@ import psutil
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.interpreter import module_command, module_environment
-from tinylab.runs.checks import anchored, check
+from tinylab.runs.anchors import anchored
+from tinylab.runs.checks import check
 from tinylab.runs.record import Run, Status
 from tinylab.runs.store import list_runs, new_run
 
