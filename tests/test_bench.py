@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tinylab.bench import sampling
 from tinylab.bench.memory import saved_bytes
 from tinylab.bench.options import SearchOptions
 from tinylab.bench.search import gradient_error, measure_search

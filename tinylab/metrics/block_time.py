@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
+
+from tinylab.metrics.cost import synchronised_time
 
 __all__ = ["block_seconds"]
 
@@ -27,10 +28,10 @@ def block_seconds(
     began: dict[nn.Module, float] = {}
 
     def start(block: nn.Module, args: object) -> None:
-        began[block] = _now()
+        began[block] = synchronised_time()
 
     def end(block: nn.Module, args: object, output: object) -> None:
-        times[block].append(_now() - began[block])
+        times[block].append(synchronised_time() - began[block])
 
     hooks = [handle for b in times for handle in (b.register_forward_pre_hook(start), b.register_forward_hook(end))]
     try:
@@ -47,9 +48,3 @@ def block_seconds(
 
 def _kind(block: nn.Module) -> tuple[type, int]:
     return type(block), sum(p.numel() for p in block.parameters())
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
