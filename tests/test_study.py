@@ -17,6 +17,7 @@ from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.context import JobContext
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.ground_truth import CANDIDATES
+from tinylab.runs.jobs import study as study_job
 from tinylab.runs.record import Run
 
 
@@ -69,6 +70,17 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tiny_folder, monkeypatch
     monkeypatch.undo()
     execute(Run.open(run.path), quiet=True)
     assert _table(run).rows == _table(finished[0]).rows
+
+
+def test_an_earlier_study_is_taken_over_if_it_is_of_the_same_recipe(finished, tiny_folder, monkeypatch):
+    first, result = finished
+    again = start_run(_config(tiny_folder, known=str(first.path)))
+    monkeypatch.setattr(study_job, "_loss", None)  # nothing is left to compute
+    found = execute(again, quiet=True)
+    assert (found["finetuned"], found["best"]["kept"]) == (6, result["best"]["kept"])
+    assert _table(again).rows == _table(first).rows
+    with pytest.raises(BadRequest, match="another recipe"):
+        execute(start_run(_config(tiny_folder, known=str(first.path), steps=3)), quiet=True)
 
 
 def test_the_command_line_takes_what_to_study_without_a_flag(tiny_folder, capsys):

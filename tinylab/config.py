@@ -262,6 +262,7 @@ class StudyConfig(JobConfig):
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
     keep: int = Field(0, ge=0, description="how many blocks to keep; 0 means half of them")
+    known: str | None = Field(None, description="an earlier study by the same recipe, whose losses are taken over")
     finetune: int = Field(0, ge=0, description="how many candidates are fine-tuned, at random; 0 for all of them")
     steps: Steps = Field(300, description="optimizer steps of each fine-tuning")
     batch_size: int = Field(32, ge=1, le=65536, description="images a step")

@@ -82,6 +82,12 @@ class CandidateTable:
         row = self._rows[kept]
         self._rows[kept] = replace(row, loss_finetuned=loss) if finetuned else replace(row, loss_pruned=loss)
 
+    def take_over(self, known: CandidateTable) -> None:
+        """The losses of another table of the same candidates; BadRequest if it has others."""
+        if {row.kept for row in known.rows} != set(self._rows):
+            raise BadRequest("the known study is about other candidates; name one of the same model and keep")
+        self._rows |= {row.kept: row for row in known.rows}
+
     def get(self, plan: DepthPlan) -> Candidate:
         """The candidate that a plan chose; BadRequest if it is none of these."""
         kept = tuple(plan.kept_names)

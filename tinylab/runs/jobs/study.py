@@ -10,7 +10,7 @@ from typing import Any
 from tinylab.config import FinetuneConfig, StudyConfig
 from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
-from tinylab.errors import Stopped
+from tinylab.errors import BadRequest, Stopped
 from tinylab.metrics.denoising import held_out_loss
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
@@ -21,7 +21,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.checks import blocks_to_keep, data_for
 from tinylab.runs.context import JobContext
-from tinylab.runs.ground_truth import CANDIDATES
+from tinylab.runs.ground_truth import CANDIDATES, GroundTruth, recipe_of
 from tinylab.runs.jobs.finetune import RECOVERY_FLOOR
 from tinylab.runs.processes import process_pool
 from tinylab.runs.threads import use_threads
@@ -40,7 +40,7 @@ def run(config: StudyConfig, context: JobContext) -> dict[str, Any]:
     keep = blocks_to_keep(config.keep, depth)
     path = context.run.artifacts / CANDIDATES
     model = load_model(config.model, config.device)
-    table = CandidateTable.load(path) if path.is_file() else _fresh_table(model, keep)
+    table = CandidateTable.load(path) if path.is_file() else _begun_table(config, model, keep)
     order = [row.kept for row in table.rows]
     random.Random(config.seed).shuffle(order)
     chosen = order[: config.finetune or len(order)]
@@ -70,8 +70,15 @@ def summary(table: CandidateTable) -> dict[str, Any]:
     }
 
 
-def _fresh_table(model: Denoiser, keep: int) -> CandidateTable:
-    return CandidateTable(all_candidates(model.stack_depths(), keep, protected_blocks(model)))
+def _begun_table(config: StudyConfig, model: Denoiser, keep: int) -> CandidateTable:
+    """All candidates, with the losses of an earlier study if one is named."""
+    table = CandidateTable(all_candidates(model.stack_depths(), keep, protected_blocks(model)))
+    if config.known is not None:
+        known = GroundTruth.open(config.known)
+        if known.recipe != recipe_of(config, config.seed):
+            raise BadRequest(f"{config.known} was made by another recipe; give the same options, or leave out --known")
+        table.take_over(known.table)
+    return table
 
 
 def _fill(
