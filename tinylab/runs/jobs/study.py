@@ -86,6 +86,7 @@ def _fill(
 ) -> None:
     """Compute the cells (kept blocks, whether to fine-tune), storing the table after each."""
     path = context.run.artifacts / CANDIDATES
+    table.save(path)
     waiting, done = list(reversed(cells)), total - len(cells)
     running: dict[Future[float], tuple[Kept, bool]] = {}
     with process_pool(config.workers, _begin, config) as pool:
