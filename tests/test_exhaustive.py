@@ -7,8 +7,7 @@ import math
 import pytest
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.exhaustive import Candidate, CandidateTable, all_candidates, rank_correlation
-from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.exhaustive import CandidateTable, all_candidates, rank_correlation
 
 TWO = {"encoder": 2, "decoder": 2}
 
@@ -46,12 +45,12 @@ def test_a_table_survives_its_file(table, tmp_path):
     assert (tmp_path / "table.csv").read_text().splitlines()[:2] == ["kept,loss_pruned,loss_finetuned", "0 1,0.5,0.3"]
 
 
-def test_ranks_count_the_candidates_that_did_better(table):
-    assert [table.rank(loss) for loss in (0.05, 0.1, 0.15, 0.2, 0.9)] == [1, 1, 2, 2, 4]
-    chosen = table.get(DepthPlan.of([2, 1], {"blocks": 4}, "indices"))
-    assert chosen == Candidate(("1", "2"), pytest.approx(0.8), 0.1)
-    with pytest.raises(BadRequest, match="no candidate"):
-        table.get(DepthPlan.of([0], {"blocks": 4}, "indices"))
+def test_a_table_takes_over_another_of_the_same_candidates_alone(table):
+    fresh = CandidateTable(all_candidates({"blocks": 4}, 2, {}))
+    fresh.take_over(table)
+    assert fresh.rows == table.rows
+    with pytest.raises(BadRequest, match="other candidates"):
+        fresh.take_over(CandidateTable(all_candidates({"blocks": 5}, 2, {})))
 
 
 @pytest.mark.parametrize("text", ["", "kept\n0 1\n", "kept,loss_pruned,loss_finetuned\n0 1,x,\n", "\0"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tinylab.errors import BadRequest
+from tinylab.seeds import Seed, Seeds
 
 __all__ = [
     "CompareConfig",
@@ -32,23 +32,6 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 _Number = BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
 Block = Annotated[int | Annotated[str, Field(pattern=r"^[a-z_.]{1,64}\d{1,4}$")], _Number]
 ClassName = Annotated[int | Annotated[str, Field(max_length=200)], _Number]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-def _expanded(value: Any) -> Any:
-    """Seeds as people write them, 0-4,7, each once, as single numbers."""
-    parts = (value.split(",") if value.strip() else []) if isinstance(value, str) else value
-    seeds: list[Any] = []
-    for part in parts if isinstance(parts, (list, tuple)) else [parts]:
-        span = re.fullmatch(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*", part) if isinstance(part, str) else None
-        if span and not 0 <= int(span[2]) - int(span[1]) < _MOST_SEEDS:
-            raise ValueError(f"a span of seeds goes up, by at most {_MOST_SEEDS}, as 0-4")
-        seeds += range(int(span[1]), int(span[2]) + 1) if span else [part]
-    return tuple(dict.fromkeys(seeds))
-
-
-_MOST_SEEDS = 1000
-Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_expanded), Field(max_length=_MOST_SEEDS)]
 
 
 class JobConfig(BaseModel):
@@ -129,7 +112,7 @@ class SearchConfig(LoopConfig):
     skip: Literal["auto", "dense", "exact", "sampled"] = Field(
         "auto",
         description="how dropped samples run: all with gradients, without, or only a share; auto measures the first "
-        "two, whose gradients are equal, and takes the faster",
+        "two, whose gradients are equal up to rounding, and takes the faster",
     )
     share: float = Field(0.25, gt=0, le=1, description="share of the dropped samples that sampled skip runs")
     compile: bool = Field(

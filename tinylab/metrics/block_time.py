@@ -17,7 +17,11 @@ _ROUNDS, _WARM_UP = 7, 2
 
 @torch.no_grad()
 def block_seconds(
-    stacks: Mapping[str, nn.ModuleList], forward: Callable[[], object], *, rounds: int = _ROUNDS
+    stacks: Mapping[str, nn.ModuleList],
+    forward: Callable[[], object],
+    *,
+    rounds: int = _ROUNDS,
+    clock: Callable[[], float] = synchronised_time,
 ) -> dict[str, list[float]]:
     """Median seconds of every block per stack while `forward` runs the model.
 
@@ -28,10 +32,10 @@ def block_seconds(
     began: dict[nn.Module, float] = {}
 
     def start(block: nn.Module, args: object) -> None:
-        began[block] = synchronised_time()
+        began[block] = clock()
 
     def end(block: nn.Module, args: object, output: object) -> None:
-        times[block].append(synchronised_time() - began[block])
+        times[block].append(clock() - began[block])
 
     hooks = [handle for b in times for handle in (b.register_forward_pre_hook(start), b.register_forward_hook(end))]
     try:

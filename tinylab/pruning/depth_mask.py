@@ -7,6 +7,7 @@ logit for every block (see `budget_mask`). One mask is drawn per sample.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -36,28 +37,28 @@ class Drawn:
     log_probability: Tensor
 
 
-class MaskDistribution(nn.Module):
+class MaskDistribution(nn.Module, ABC):
     """The distribution over masks that a search learns. Logits stay in fp32: in bf16 they stand still."""
 
+    @abstractmethod
     def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
         """A mask for each of `count` samples."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep_probabilities(self) -> dict[str, Tensor]:
         """Probability of every block to be kept, (depth,) per stack."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decision(self) -> dict[str, tuple[int, ...]]:
         """The blocks of the most probable mask."""
-        raise NotImplementedError
 
+    @abstractmethod
     def states(self) -> dict[str, GroupState]:
         """What every group has learned, by its name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prefer(self, scores: Mapping[str, Sequence[float]]) -> None:
         """Let the most probable mask be the one whose kept blocks have the largest sum of `scores` (per stack)."""
-        raise NotImplementedError
 
 
 class MaskGroup(nn.Module):

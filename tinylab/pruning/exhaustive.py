@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylab import atomic
 from tinylab.errors import BadRequest
-from tinylab.pruning.plan import DepthPlan, block_names
+from tinylab.pruning.plan import block_names
 
 __all__ = ["MAX_CANDIDATES", "Candidate", "CandidateTable", "all_candidates", "check_number", "rank_correlation"]
 
@@ -87,17 +87,6 @@ class CandidateTable:
         if {row.kept for row in known.rows} != set(self._rows):
             raise BadRequest("the known study is about other candidates; name one of the same model and keep")
         self._rows |= {row.kept: row for row in known.rows}
-
-    def get(self, plan: DepthPlan) -> Candidate:
-        """The candidate that a plan chose; BadRequest if it is none of these."""
-        kept = tuple(plan.kept_names)
-        if kept not in self._rows:
-            raise BadRequest(f"blocks {' '.join(kept)} are no candidate of this study; compare equal numbers of blocks")
-        return self._rows[kept]
-
-    def rank(self, loss: float) -> int:
-        """The place of a loss after fine-tuning among the candidates that were fine-tuned; 1 is the best."""
-        return 1 + sum(row.loss_finetuned < loss for row in self.finetuned if row.loss_finetuned is not None)
 
     def save(self, path: Path) -> None:
         """Write the table, atomically."""
