@@ -116,7 +116,7 @@ class SearchConfig(LoopConfig):
     )
     share: float = Field(0.25, gt=0, le=1, description="share of the dropped samples that sampled skip runs")
     compile: bool = Field(
-        False, description="compile the blocks with torch.compile; on a CPU it pays after 400 to 700 steps"
+        False, description="compile the blocks with torch.compile; on a CPU it pays after some 600 to 800 steps"
     )
     seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and tell what they agree on")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
