@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,13 @@ from tinylab.config import TrainConfig
 from tinylab.data.digits import ImageSplit, load_digits
 from tinylab.data.order import batch_indices
 from tinylab.diffusion import objective_for
+from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import Failure, Stopped
+from tinylab.models.base import Denoiser
 from tinylab.models.dit import DiT
+from tinylab.training.batches import denoise_batch
 from tinylab.training.checkpointing import latest_checkpoint
-from tinylab.training.denoise import DenoiseTask, drop_labels
+from tinylab.training.denoise import DenoiseTask
 from tinylab.training.ema import Ema
 from tinylab.training.loop import cosine, run_loop, set_rate
 from tinylab.training.recorder import StepRecord
@@ -225,11 +229,27 @@ def test_set_rate_reaches_every_group() -> None:
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
-def test_drop_labels_hides_its_share_of_the_classes(share: float, expected: float) -> None:
-    y = torch.arange(10_000) % 10
-    dropped = drop_labels(y, 10, share, torch.Generator().manual_seed(0))
-    assert (dropped == 10).double().mean().item() == pytest.approx(expected, abs=0.02)
-    assert torch.equal(dropped[dropped != 10], y[dropped != 10])
+def test_a_batch_hides_its_share_of_the_classes(data: ImageSplit, share: float, expected: float) -> None:
+    recipe: dict[str, Any] = {"seed": 0, "step": 0, "images": 10_000, "rows": slice(None), "null_class": 10}
+    shown, hidden = (
+        denoise_batch(data, GaussianDiffusion(), **recipe, label_dropout=dropout) for dropout in (0.0, share)
+    )
+    assert (hidden.y == 10).double().mean().item() == pytest.approx(expected, abs=0.02)
+    assert torch.equal(hidden.y[hidden.y != 10], shown.y[hidden.y != 10])
+
+
+@pytest.mark.parametrize("family", ["dit", "sit", "mar"])
+def test_parts_of_a_batch_are_rows_of_the_whole(build_tiny: Callable[..., Denoiser], data: ImageSplit, family: str):
+    objective = objective_for(build_tiny(family))
+    recipe: dict[str, Any] = {"seed": 3, "step": 5, "images": 6, "null_class": 10, "label_dropout": 0.5}
+    whole = denoise_batch(data, objective, **recipe, rows=slice(0, 6))
+    parts = [denoise_batch(data, objective, **recipe, rows=slice(at, at + 2)) for at in (0, 2, 4)]
+    for name in ("t", "noise", "mask"):
+        pieces = [getattr(part.draw, name) for part in parts]
+        wanted = getattr(whole.draw, name)
+        assert wanted is None or torch.equal(torch.cat(pieces), wanted)
+    assert torch.equal(torch.cat([part.x for part in parts]), whole.x)
+    assert torch.equal(torch.cat([part.y for part in parts]), whole.y)
 
 
 def test_average_follows_its_closed_form(build_tiny_dit: Callable[..., DiT]) -> None:

@@ -196,7 +196,8 @@ def test_a_budget_of_time_weighs_double_and_single_blocks_by_their_own_cost(tmp_
 
 def test_an_estimator_with_copies_repeats_latents_and_their_conditions(tmp_path):
     task, config, _ = _task("FluxTransformer2DModel", estimator="reinforce", copies=2, pattern="keep=2")
-    x, conditions = task.batch(0, torch.Generator())
+    batch = task.batch(0, slice(None))
+    x, conditions = batch.x, batch.y
     assert len(x) == config.batch_size and torch.equal(x[0], x[1]) and not torch.equal(x[1], x[2])
     assert torch.equal(conditions["pooled_projections"][0], conditions["pooled_projections"][1])
     run_loop(task, config, tmp_path, MemoryRecorder())

@@ -10,6 +10,7 @@ from skip_cases import WEIGHTS, count_rows, difference, draw_masks, move_weights
 from torch.nn.functional import mse_loss
 
 from tinylab.config import SearchConfig
+from tinylab.data.order import step_generator
 from tinylab.errors import BadRequest
 from tinylab.pruning.gates import WAYS, gated
 from tinylab.training.loop import run_loop
@@ -62,8 +63,16 @@ class _Fit:
         self.modules = {"model": self.model, "mask": self.mask}
         self.idle = 0  # blocks that a whole batch dropped
 
-    def loss(self, step, generator):
-        x = torch.randn(2, 1, 8, 8, generator=generator, dtype=torch.float64)
+        self.images, self.device = 2, torch.device("cpu")
+
+    def begin(self, step):
+        pass
+
+    def batch(self, step, rows):
+        return torch.randn(2, 1, 8, 8, generator=step_generator(0, step), dtype=torch.float64)[rows]
+
+    def loss(self, step, x):
+        generator = step_generator(0, step, stream=1)
         masks = self.mask.draw(2, 1.0, generator).masks
         self.idle += int((masks["blocks"].detach().round() == 0).all(dim=0).sum())
         with gated(self.model, masks, way=self.way, generator=generator):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from tinylab.data.catalog import DIGITS
@@ -32,11 +31,16 @@ class Dataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Samples (n, C, H, W) float32 and classes (n,) int64 at `indices` (n,), on the CPU.
+    @property
+    def views(self) -> int:
+        """How many views there are of each sample: 2 where a mirrored twin was kept."""
+        ...
 
-        Whatever is random about them (mirroring) is drawn from `generator`, and left out without one. Data that
-        has nothing random does not touch it.
+    def take(self, indices: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Samples (n, C, H, W) float32 and classes (n,) int64 at `indices` (n,), on the CPU; several threads may ask.
+
+        Args:
+            views: which view of each sample (n,), the first by default.
         """
         ...
 

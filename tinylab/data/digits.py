@@ -38,9 +38,14 @@ class ImageSplit:
         """Number of classes."""
         return len(self.class_names)
 
-    def take(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Images (n, C, H, W) and classes (n,) at `indices` (n,); nothing is random about them."""
-        del generator
+    @property
+    def views(self) -> int:
+        """One: a mirrored digit is none."""
+        return 1
+
+    def take(self, indices: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W) and classes (n,) at `indices` (n,)."""
+        del views
         return self.images[indices], self.labels[indices]
 
 

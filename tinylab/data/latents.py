@@ -91,20 +91,20 @@ class LatentSet:
         """Classes (N,) int64; of a feature folder, the first use reads every label file."""
         return torch.from_numpy(self.source.labels)[self.rows]
 
-    def take(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Latents (n, C, H, W) and classes (n,) at `indices` (n,).
+    @property
+    def views(self) -> int:
+        """2 where each picture has a mirrored twin."""
+        return self.source.views
 
-        Where a picture has several views (it and its mirror image), `generator` draws one for each; it is not
-        touched where there is one view only. Without a generator the first view is taken.
+    def take(self, indices: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Latents (n, C, H, W) and classes (n,) at `indices` (n,), of the `views` (n,) or the first of each.
 
         Raises:
             BadRequest: a file is damaged, foreign, or holds values that are not numbers.
         """
         rows = self.rows[indices.cpu()].numpy()
-        views = np.zeros(len(rows), dtype=np.int64)
-        if generator is not None and self.source.views > 1:
-            views = torch.randint(self.source.views, (len(rows),), generator=generator).numpy()
-        latents, labels = self.source.read(rows, views)
+        shown = np.zeros(len(rows), dtype=np.int64) if views is None else views.numpy()
+        latents, labels = self.source.read(rows, shown)
         return torch.from_numpy(latents), torch.from_numpy(labels)
 
     def split(self) -> tuple[LatentSet, LatentSet]:

@@ -28,6 +28,10 @@ class Draw:
     def __len__(self) -> int:
         return len(self.t)
 
+    def __getitem__(self, rows: slice) -> Draw:
+        """The part that belongs to some of the images."""
+        return Draw(self.t[rows], self.noise[rows], None if self.mask is None else self.mask[rows])
+
     def to(self, device: torch.device) -> Draw:
         """The same on another device."""
         return Draw(self.t.to(device), self.noise.to(device), None if self.mask is None else self.mask.to(device))

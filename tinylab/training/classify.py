@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tinylab.config import TrainConfig
 from tinylab.data.digits import ImageSplit
-from tinylab.data.order import batch_indices
+from tinylab.data.order import batch_indices, step_generator
 from tinylab.models.reader import DigitReader
 from tinylab.training.ema import Ema
 from tinylab.training.loop import cosine, set_rate
 from tinylab.training.recorder import StepRecord
 
 __all__ = ["ClassifyTask"]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images (n, 1, 8, 8) and their classes (n,)."""
+
+    x: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device) -> LabelledImages:
+        """The same on another device."""
+        return LabelledImages(self.x.to(device), self.y.to(device))
 
 
 class ClassifyTask:
@@ -27,13 +41,26 @@ class ClassifyTask:
         self.ema = Ema(model, config.ema_decay)
         self.modules = {"model": model, "ema": self.ema.module}
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """Mean cross-entropy with label smoothing."""
+    @property
+    def images(self) -> int:
+        """Images of a step."""
+        return self.config.batch_size
+
+    def begin(self, step: int) -> None:
+        """Set the learning rate of the step."""
         config = self.config
         set_rate(self.optimizer, config.lr * cosine(step, config.steps, warmup=config.warmup, floor=0.0))
+
+    def batch(self, step: int, rows: slice) -> LabelledImages:
+        """Some of the images of a step, jittered."""
+        config = self.config
         chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
-        x = _jitter(self.data.images[chosen], generator).to(self.device)
-        return F.cross_entropy(self.model(x), self.data.labels[chosen].to(self.device), label_smoothing=0.05)
+        x = _jitter(self.data.images[chosen], step_generator(config.seed, step))
+        return LabelledImages(x[rows], self.data.labels[chosen][rows])
+
+    def loss(self, step: int, batch: LabelledImages) -> Tensor:
+        """Mean cross-entropy with label smoothing."""
+        return F.cross_entropy(self.model(batch.x), batch.y, label_smoothing=0.05)
 
     def after_update(self, step: int) -> None:
         """Move the averaged weights."""

@@ -9,19 +9,14 @@ from torch import Tensor
 
 from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
 from tinylab.data.base import Dataset
-from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
+from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.ema import Ema
 from tinylab.training.loop import cosine, set_rate
 from tinylab.training.recorder import StepRecord
 
-__all__ = ["DenoiseTask", "drop_labels"]
-
-
-def drop_labels(y: Tensor, null_class: int, share: float, generator: torch.Generator) -> Tensor:
-    """Replace a random `share` of the classes (N,) by the null class, which trains the unguided branch."""
-    return torch.where(torch.rand(len(y), generator=generator) < share, null_class, y)
+__all__ = ["DenoiseTask"]
 
 
 class DenoiseTask:
@@ -51,16 +46,33 @@ class DenoiseTask:
         self.modules = {"model": model, "ema": self.ema.module}
         self._terms: dict[str, Tensor] = {}
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """The mean hybrid loss of this step's batch."""
+    @property
+    def images(self) -> int:
+        """Images of a step."""
+        return self.config.batch_size
+
+    def begin(self, step: int) -> None:
+        """Set the learning rate of the step."""
         config = self.config
         self._rate = config.lr * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
         set_rate(self.optimizer, self._rate)
-        chosen = batch_indices(len(self.data), config.batch_size, config.seed, step)
-        x, y = self.data.take(chosen, step_generator(config.seed, step, stream=5))
-        y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
-        draw = self.objective.draw(len(x), tuple(x.shape[1:]), generator).to(self.device)
-        losses = self.objective.losses(self.model, x.to(self.device), y.to(self.device), draw)
+
+    def batch(self, step: int, rows: slice) -> TrainBatch:
+        """Some of the images of a step, classes dropped."""
+        return denoise_batch(
+            self.data,
+            self.objective,
+            seed=self.config.seed,
+            step=step,
+            images=self.images,
+            rows=rows,
+            null_class=self.model.num_classes,
+            label_dropout=self.config.label_dropout,
+        )
+
+    def loss(self, step: int, batch: TrainBatch) -> Tensor:
+        """The mean hybrid loss of the batch."""
+        losses = self.objective.losses(self.model, batch.x, batch.y, batch.draw)
         self._terms = {"mse": losses.mse.detach(), "vb": losses.vb.detach()}
         return losses.loss.mean()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from tinylab.config import LoopConfig
-from tinylab.data.order import step_generator
 from tinylab.errors import Failure, Stopped
 from tinylab.training.checkpointing import latest_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from tinylab.training.recorder import Recorder, StepRecord
@@ -32,8 +31,26 @@ class Task(Protocol):
         """Everything a checkpoint must hold beside the optimizer."""
         ...
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
-        """Set this step's learning rates and return the scalar loss; all randomness comes from `generator`."""
+    @property
+    def images(self) -> int:
+        """How many images a step looks at."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the loss is computed."""
+        ...
+
+    def begin(self, step: int) -> None:
+        """Set the learning rates of this step."""
+        ...
+
+    def batch(self, step: int, rows: slice) -> Any:
+        """Some of the images of a step, on the CPU: a pure function that any thread may call, ahead of time."""
+        ...
+
+    def loss(self, step: int, batch: Any) -> Tensor:
+        """The mean loss of a batch on the device."""
         ...
 
     def after_update(self, step: int) -> None:
@@ -60,7 +77,8 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path | None, recorder:
     parameters = [p for group in task.optimizer.param_groups for p in group["params"]]
     broken = torch.zeros((), dtype=torch.bool)
     for step in range(first, config.steps):
-        loss = task.loss(step, step_generator(config.seed, step))
+        task.begin(step)
+        loss = task.loss(step, task.batch(step, slice(0, task.images)).to(task.device))
         task.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for parameter in parameters:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
 from tinylab.data.base import Dataset
-from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion import Draw, Objective
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
@@ -23,8 +22,8 @@ from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.mask_for import mask_for
 from tinylab.pruning.verdict import Verdict, judge
+from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.compiled import CompiledBlocks
-from tinylab.training.denoise import drop_labels
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
 from tinylab.training.recorder import StepRecord
@@ -91,32 +90,48 @@ class SearchTask:
         """How many different images a step looks at."""
         return self.config.batch_size // self.copies
 
-    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """Images and classes of a step, copies in a row; some classes are replaced by the null class."""
-        config = self.config
-        chosen = batch_indices(len(self.data), self.images, config.seed, step)
-        x, y = self.data.take(chosen, step_generator(config.seed, step, stream=5))
-        y = drop_labels(y, self.model.num_classes, config.label_dropout, generator)
-        return _repeated(x, self.copies).to(self.device), _repeated(y, self.copies).to(self.device)
+    def begin(self, step: int) -> None:
+        """Learning rates stay as they are."""
 
-    def loss(self, step: int, generator: torch.Generator) -> Tensor:
+    def batch(self, step: int, rows: slice) -> TrainBatch:
+        """Some of the images of a step, classes dropped; for REINFORCE every image several times in a row, with the
+        same noise."""
+        found = denoise_batch(
+            self.data,
+            self.objective,
+            seed=self.config.seed,
+            step=step,
+            images=self.images,
+            rows=rows,
+            null_class=self.model.num_classes,
+            label_dropout=self.config.label_dropout,
+        )
+        return self.copied(found)
+
+    def copied(self, batch: TrainBatch) -> TrainBatch:
+        """The batch with every image as often as there are copies."""
+        draw = Draw(*(_repeated(part, self.copies) for part in (batch.draw.t, batch.draw.noise, batch.draw.mask)))
+        return replace(batch, x=_repeated(batch.x, self.copies), y=_repeated(batch.y, self.copies), draw=draw)
+
+    def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """Mean loss of a batch in which every sample passes through its own mask.
 
-        For REINFORCE every image occurs several times, with the same noise and different masks; the score function
-        is added as a term of value zero.
+        Masks are drawn for all samples of the step, so that each gets the same one however the step is shared out. For
+        REINFORCE the score function is added as a term of value zero.
         """
-        x, y = self.batch(step, generator)
-        draw = self.objective.draw(self.images, tuple(x.shape[1:]), generator)
-        draw = Draw(*(_repeated(part, self.copies) for part in (draw.t, draw.noise, draw.mask))).to(self.device)
-        drawn = self.mask.draw(len(x), self.tau(step), generator, estimator=self.config.estimator)
-        gates = gated(self.model, drawn.masks, way=self.way, share=self.config.share, generator=generator)
+        first, last, _ = batch.rows.indices(self.images)
+        rows = slice(first * self.copies, last * self.copies)
+        whole = self.images * self.copies
+        drawn = self.mask.draw(whole, self.tau(step), batch.generator, estimator=self.config.estimator)
+        masks = {stack: mask[rows] for stack, mask in drawn.masks.items()}
+        gates = gated(self.model, masks, way=self.way, share=self.config.share, generator=batch.generator)
         with self.compiled.applied() if self.compiled else nullcontext(), gates:
-            losses = self.losses(x, y, draw)
+            losses = self.losses(batch.x, batch.y, batch.draw)
         loss = losses.mean()
         if self.copies > 1:
             ahead = _leave_one_out(losses.detach().view(-1, self.copies)).flatten()
-            score = drawn.log_probability - drawn.log_probability.detach()
-            loss = loss + (ahead * score).mean()
+            log_probability = drawn.log_probability[rows]
+            loss = loss + (ahead * (log_probability - log_probability.detach())).mean()
         return loss
 
     def losses(self, x: Tensor, y: Any, draw: Draw) -> Tensor:
@@ -133,7 +148,7 @@ class SearchTask:
         def step(way: Way) -> None:
             before, self.way = self.way, way
             self.mask.eval()  # so that it does not count what it draws
-            self.loss(0, step_generator(self.config.seed, 0)).backward()
+            self.loss(0, self.batch(0, slice(None)).to(self.device)).backward()
             self.mask.train()
             self.optimizer.zero_grad(set_to_none=True)
             self.way = before

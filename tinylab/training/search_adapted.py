@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from dataclasses import replace
 
 from tinylab.config import SearchConfig
 from tinylab.data.cached import CachedInputs
-from tinylab.data.order import batch_indices
+from tinylab.data.order import batch_indices, step_generator
 from tinylab.diffusion.adapted import AdaptedObjective
 from tinylab.models.adapters import AdaptedTransformer
+from tinylab.training.batches import TrainBatch
 from tinylab.training.search import SearchTask
 
 __all__ = ["AdaptedSearchTask"]
@@ -38,9 +36,12 @@ class AdaptedSearchTask(SearchTask):
         super().__init__(model, objective, data, config, seconds=seconds)  # type: ignore[arg-type]  # only `batch` looks at the data
         self.inputs = data
 
-    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """The latents of a step and their conditions, copies in a row."""
-        del generator
-        chosen = batch_indices(len(self.inputs), self.images, self.config.seed, step)
-        x, conditions = self.inputs.batch(chosen.repeat_interleave(self.copies))
-        return x.to(self.device), conditions.to(self.device)
+    def batch(self, step: int, rows: slice) -> TrainBatch:
+        """Some of the latents of a step and their conditions, copies in a row."""
+        generator = step_generator(self.config.seed, step)
+        chosen = batch_indices(len(self.inputs), self.images, self.config.seed, step)[rows]
+        shape = tuple(self.inputs.latents.shape[1:])
+        draw = self.objective.draw(self.images, shape, generator)[rows]
+        x, _ = self.inputs.batch(chosen)
+        _, conditions = self.inputs.batch(chosen.repeat_interleave(self.copies))
+        return replace(self.copied(TrainBatch(x, None, draw, rows, generator)), y=conditions)

@@ -1,0 +1,24 @@
+"""One frozen, validated config per job. The command line's flags and the app's fields derive from these."""
+
+from tinylab.config.base import JobConfig, LoopConfig
+from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
+from tinylab.config.parse import config_types, parse_config
+from tinylab.config.pictures import EncodeConfig, SampleConfig
+from tinylab.config.recovery import FinetuneConfig
+from tinylab.config.search import SearchConfig
+from tinylab.config.train import TrainConfig
+
+__all__ = [
+    "CompareConfig",
+    "EncodeConfig",
+    "FinetuneConfig",
+    "JobConfig",
+    "LoopConfig",
+    "PruneConfig",
+    "SampleConfig",
+    "SearchConfig",
+    "StudyConfig",
+    "TrainConfig",
+    "config_types",
+    "parse_config",
+]

@@ -1,0 +1,69 @@
+"""Making a cut model good again."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tinylab.config.base import Block, Decay, LoopConfig, Rate, Steps
+
+__all__ = ["FinetuneConfig", "LayerMap", "LossName", "WarmStart"]
+
+LossName = Literal["diffusion", "logit", "feature", "masked-kd", "normalised", "bksdm"]
+LayerMap = Literal["kept", "span", "published"]
+WarmStart = Literal["none", "mean", "linear", "align"]
+
+
+class FinetuneConfig(LoopConfig):
+    """Recover the quality of a cut model by training it on, alone or taught by the model that it was cut from."""
+
+    kind: Literal["finetune"] = "finetune"
+    summary: ClassVar[str] = "recover a cut model by training it on"
+
+    recipe: str = Field("quick", description="quick, plain or published; fills in every value not given")
+    model: str | None = Field(None, description="the full model; default: the one the plan was made for")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
+    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
+    run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
+    indices: tuple[Block, ...] | None = Field(
+        None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
+    )
+    loss: LossName = Field(
+        "diffusion",
+        description="diffusion: the images alone; logit: also the teacher's output; feature, masked-kd, normalised: "
+        "also its hidden states, as they are, without the extreme ones, each layer by its size; bksdm: the plain sum",
+    )
+    alpha: float = Field(0.9, ge=0, le=1, description="weight of the teacher's output; the images get the rest")
+    beta: float = Field(1e-2, ge=0, le=1000, description="weight of the hidden states at the first step")
+    beta_decay: Literal["linear", "cosine", "none"] = Field("linear", description="how that weight falls to zero")
+    mask_sigma: float = Field(
+        2.0, gt=0, le=100, description="standard deviations beyond which masked-kd leaves a hidden value out"
+    )
+    mask: Literal["separate", "joint"] = Field(
+        "separate",
+        description="masked-kd: each side leaves out its own extremes, as published, or both what either does",
+    )
+    layer_map: LayerMap = Field(
+        "kept",
+        description="whose hidden states a block learns: its own in the teacher, the last of the span it stands for, "
+        "or every (depth/kept)-th, as published",
+    )
+    warm_start: WarmStart = Field(
+        "none",
+        description="before the training: nothing, the mean of the merged span, a linear map that stands for what was "
+        "removed, or each block by itself from the teacher's input of its span to its output",
+    )
+    warm_steps: Steps = Field(200, description="optimizer steps of the warm start align")
+    steps: Steps = Field(1000, description="optimizer steps")
+    checkpoint_every: Steps = Field(100, description="steps between two checkpoints")
+    lr: Rate = Field(1e-3, description="largest learning rate of AdamW, for batches of --lr-batch images")
+    lr_scaling: Literal["none", "sqrt", "linear"] = Field(
+        "none", description="how the learning rate follows the batch size; the resolved one is printed"
+    )
+    lr_batch: int = Field(256, ge=1, le=65536, description="the batch size that --lr is meant for, where it is scaled")
+    lr_floor: float = Field(0.1, ge=0, le=1, description="share of the learning rate that is left at the last step")
+    warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to the floor")
+    ema_decay: Decay = Field(0.99, description="decay of the averaged weights that are saved")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    snapshot_every: int = Field(100, ge=0, description="steps between two sample snapshots; 0 for none")
