@@ -13,12 +13,16 @@ from pathlib import Path
 
 from tinylab.errors import Failure
 
-__all__ = ["disk_errors", "flush", "new_folder", "write_bytes", "write_text"]
+__all__ = ["disk_errors", "flush", "is_full", "new_folder", "overwrite", "sweep", "write_bytes", "write_text"]
+
+_PART = ".part"  # how everything ends that is still being written
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EROFS, errno.EPERM)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, flushed to the disk first."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -40,13 +44,13 @@ def write_text(path: Path, text: str) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `target` when the block ends well, and vanishes when it does not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-", suffix=_PART))
     os.chmod(temporary, 0o755)
     try:
         yield temporary
         for file in [*temporary.rglob("*"), temporary]:
             flush(file)
-        old = target.with_name(f".{target.name}-old-{os.getpid()}")
+        old = target.with_name(f".{target.name}-old-{os.getpid()}{_PART}")
         if target.exists():
             os.replace(target, old)
         os.replace(temporary, target)
@@ -56,25 +60,64 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def overwrite(path: Path, text: str) -> None:
+    """Write `text` over a small file that is there already: what works on a full disk, where `write_text` cannot.
+
+    One system call into a block that the file has; what is left of a longer old text becomes spaces.
+    """
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        os.pwrite(handle, text.encode().ljust(os.fstat(handle).st_size), 0)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left below `folder`. For its only writer, before it begins."""
+    for leftover in sorted(folder.rglob(f".*{_PART}")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def disk_errors(mend: str) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into a Failure that ends with `mend`."""
+    """Turn a full disk, a limit on sizes or a read-only folder into a Failure that ends with `mend`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Failure(f"the disk is full; {mend}") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise Failure(f"cannot write {error.filename}: {error.strerror}; {mend}") from error
-        raise
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise Failure(f"the disk is full; {mend}") from error
-        raise
-    except Exception as error:  # safetensors wraps the system's error in a class of its own
-        if "No space left" in str(error):
-            raise Failure(f"the disk is full; {mend}") from error
-        raise
+    except Exception as error:
+        problem = _problem(error)
+        if problem is None:
+            raise
+        raise Failure(f"{problem}; {mend}") from error
+
+
+def is_full(error: Exception) -> bool:
+    """True for what the system, SQLite or safetensors raise where nothing more fits on the disk."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or "is full" in str(error)
+    return _wraps(error, *_FULL)
+
+
+def _problem(error: Exception) -> str | None:
+    """What the disk has to do with an error; None if nothing."""
+    if is_full(error):
+        return "the disk is full"
+    if isinstance(error, sqlite3.OperationalError) and "disk I/O" in str(error):
+        return "the disk is full or broken (disk I/O error)"  # SQLite does not tell which
+    if isinstance(error, OSError) and error.errno == errno.EFBIG or _wraps(error, errno.EFBIG):
+        return "a file grew beyond what is allowed here (see `ulimit -f`)"
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        return f"cannot write {error.filename}: {error.strerror}"
+    return None
+
+
+def _wraps(error: Exception, *numbers: int) -> bool:
+    """True where the text names one of these errors of the system: safetensors has a class of its own for all."""
+    return any(f"os error {number})" in str(error) or os.strerror(number) in str(error) for number in numbers)
 
 
 def flush(path: Path) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from tinylab.config import SearchConfig, TrainConfig
+from tinylab.config import FinetuneConfig, JobConfig, SearchConfig, TrainConfig
 from tinylab.errors import BadRequest
 
-__all__ = ["SEARCH_PRESETS", "TRAIN_PRESETS", "TrainPreset", "search_config", "train_config"]
+__all__ = [
+    "FINETUNE_RECIPES",
+    "SEARCH_PRESETS",
+    "TRAIN_PRESETS",
+    "TrainPreset",
+    "finetune_config",
+    "preset_config",
+    "search_config",
+    "train_config",
+]
 
 P = TypeVar("P")
 
@@ -98,6 +107,21 @@ SEARCH_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
+# The published recovery of DiT-XL/2, 28 -> 14 blocks (TinyFusion: Fang et al. 2024, arXiv:2412.01199, section 4).
+FINETUNE_RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "quick": {},
+        "plain": {"loss": "diffusion", "warm_start": "none"},
+        "published": {
+            **{"loss": "masked-kd", "alpha": 0.9, "beta": 1e-2, "beta_decay": "linear", "mask_sigma": 2.0},
+            **{"mask": "separate", "layer_map": "published", "warm_start": "none"},
+            **{"steps": 100_000, "batch_size": 256, "lr": 2e-4, "lr_floor": 0.5, "warmup": 0, "ema_decay": 0.9999},
+            **{"log_every": 100, "checkpoint_every": 1000, "snapshot_every": 5000},
+        },
+    }
+)
+
+
 def train_config(preset: str, **given: Any) -> TrainConfig:
     """The config of a training preset, with `given` values in place of its own."""
     values = _entry(TRAIN_PRESETS, preset).values
@@ -110,7 +134,27 @@ def search_config(preset: str, **given: Any) -> SearchConfig:
     return SearchConfig.create(**{**values, **given, "preset": preset})
 
 
-def _entry(presets: Mapping[str, P], name: str) -> P:
+def finetune_config(recipe: str, **given: Any) -> FinetuneConfig:
+    """The config of a recipe of recovery, with `given` values in place of its own."""
+    values = _entry(FINETUNE_RECIPES, recipe, "recipe")
+    return FinetuneConfig.create(**{**values, **given, "recipe": recipe})
+
+
+def preset_config(kind: type[JobConfig], values: Mapping[str, Any]) -> JobConfig:
+    """A config of some kind of job with `values`, those that are not given from the preset or recipe it names."""
+    builders: dict[type[JobConfig], tuple[str, Callable[..., JobConfig]]] = {
+        TrainConfig: ("preset", train_config),
+        SearchConfig: ("preset", search_config),
+        FinetuneConfig: ("recipe", finetune_config),
+    }
+    if kind not in builders:
+        return kind.create(**values)
+    field, build = builders[kind]
+    rest = {name: value for name, value in values.items() if name != field}
+    return build(values.get(field, kind.model_fields[field].default), **rest)
+
+
+def _entry(presets: Mapping[str, P], name: str, what: str = "preset") -> P:
     if name not in presets:
-        raise BadRequest(f"unknown preset {name!r}; choose one of: {', '.join(presets)}")
+        raise BadRequest(f"unknown {what} {name!r}; choose one of: {', '.join(presets)}")
     return presets[name]

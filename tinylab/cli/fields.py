@@ -6,7 +6,8 @@ import argparse
 import types
 from typing import Any, Union, get_args, get_origin
 
-from tinylab.config import JobConfig, TrainConfig
+from tinylab.config import JobConfig
+from tinylab.presets import preset_config
 
 __all__ = ["add_fields", "config_of"]
 
@@ -36,12 +37,7 @@ def config_of(options: argparse.Namespace) -> JobConfig:
             values[name] = (
                 tuple(p.strip() for p in text.split(",") if p.strip()) if _is_list(field.annotation) else text
             )
-    if "preset" not in options.config.model_fields:
-        return options.config.create(**values)
-    from tinylab.presets import search_config, train_config
-
-    build = train_config if options.config is TrainConfig else search_config
-    return build(values.pop("preset", options.config.model_fields["preset"].default), **values)
+    return preset_config(options.config, values)
 
 
 def _shown(default: Any) -> str:

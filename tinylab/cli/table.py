@@ -1,4 +1,4 @@
-"""The command that prints the table of a comparison, for people or for a document."""
+"""The command that prints the table of a comparison of methods or of recipes, for people or for a document."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
-from tinylab.config import CompareConfig
+from tinylab.config import CompareConfig, RecipesConfig
 from tinylab.errors import BadRequest
 from tinylab.pruning.plan import DepthPlan
 
-__all__ = ["add_to", "print_comparison"]
+if TYPE_CHECKING:
+    from tinylab.runs.record import Run
+
+__all__ = ["add_to", "print_comparison", "print_recipes"]
 
 
 def add_to(commands: Commands) -> None:
@@ -33,7 +36,19 @@ def print_comparison(result: Mapping[str, Any], *, markdown: bool = False) -> No
     if not result.get("rows"):
         print("no method is done yet", file=sys.stderr)
         return
-    lines = _lines(result)
+    print_lines(_lines(result), markdown=markdown)
+
+
+def print_recipes(result: Mapping[str, Any], *, markdown: bool = False) -> None:
+    """Print what recipes of recovery came to, the smallest loss first, and the models before and beyond them."""
+    if not result.get("rows"):
+        print("no recipe is done yet", file=sys.stderr)
+        return
+    print_lines(_recipe_lines(result), markdown=markdown)
+
+
+def print_lines(lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
+    """Print a table, its head first, in columns or as Markdown."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     if markdown:
@@ -49,8 +64,10 @@ def _table(options: argparse.Namespace) -> int:
 
     run = find_run(options.run)
     config, result = run.config(), run.result()
-    if not isinstance(config, CompareConfig):
+    if not isinstance(config, CompareConfig | RecipesConfig):
         raise BadRequest(f"run {run.id} is no comparison but a {config.kind}; `tinylab runs` lists the runs there are")
+    if isinstance(config, RecipesConfig):
+        return _recipes(run, result, options)
     if options.study is not None:
         result = _ranked_by(options.study, result, config)
     if options.json:
@@ -58,6 +75,41 @@ def _table(options: argparse.Namespace) -> int:
     else:
         print_comparison(result, markdown=options.markdown)
     return 0
+
+
+def _recipes(run: Run, result: dict[str, Any], options: argparse.Namespace) -> int:
+    if options.study is not None:
+        raise BadRequest("--study ranks methods of pruning; leave it out for recipes of recovery")
+    if options.json:
+        print(json.dumps({"run": str(run.path), **result}))
+    else:
+        print_recipes(result, markdown=options.markdown)
+    return 0
+
+
+def _recipe_lines(result: Mapping[str, Any]) -> list[list[str]]:
+    """The table as text, the head first; columns of samples only where some were scored."""
+    rows = sorted(result["rows"], key=lambda row: row["loss"])
+    first = result["rows"][0]["recipe"]
+    scored = any(row["kernel_distance"] is not None for row in rows)
+    samples = ["kernel distance", "read correctly"] if scored else []
+    lines = [["recipe", "loss", f"difference to {first}", *samples, "seconds"]]
+    for row in rows:
+        scores = [_mean(row, "kernel_distance", 4), _mean(row, "read_correctly", 3)] if scored else []
+        gap = "–" if row["recipe"] == first else _mean(row, "difference", 5)
+        lines.append([row["recipe"], _mean(row, "loss", 5), gap, *scores, f"{row['seconds']:.0f}"])
+    for name, label in (("loss_pruned", "right after the cut"), ("loss_full", "full model")):
+        if name in result:
+            lines.append([label, f"{result[name]:.5f}", "–", *["–"] * len(samples), "–"])
+    return lines
+
+
+def _mean(row: Mapping[str, Any], name: str, digits: int) -> str:
+    """Mean ± standard error."""
+    value, error = row[name], row.get(f"{name}_error")
+    if value is None:
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if error is not None else "")
 
 
 def _ranked_by(study: str, result: dict[str, Any], config: CompareConfig) -> dict[str, Any]:

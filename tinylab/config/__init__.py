@@ -4,7 +4,7 @@ from tinylab.config.base import JobConfig, LoopConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
 from tinylab.config.parse import config_types, parse_config
 from tinylab.config.pictures import EncodeConfig, SampleConfig
-from tinylab.config.recovery import FinetuneConfig
+from tinylab.config.recovery import FinetuneConfig, RecipesConfig
 from tinylab.config.search import SearchConfig
 from tinylab.config.train import TrainConfig
 
@@ -15,6 +15,7 @@ __all__ = [
     "JobConfig",
     "LoopConfig",
     "PruneConfig",
+    "RecipesConfig",
     "SampleConfig",
     "SearchConfig",
     "StudyConfig",

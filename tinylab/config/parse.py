@@ -7,7 +7,7 @@ import json
 from tinylab.config.base import JobConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
 from tinylab.config.pictures import EncodeConfig, SampleConfig
-from tinylab.config.recovery import FinetuneConfig
+from tinylab.config.recovery import FinetuneConfig, RecipesConfig
 from tinylab.config.search import SearchConfig
 from tinylab.config.train import TrainConfig
 from tinylab.errors import BadRequest
@@ -22,6 +22,7 @@ def config_types() -> dict[str, type[JobConfig]]:
         SearchConfig,
         PruneConfig,
         FinetuneConfig,
+        RecipesConfig,
         SampleConfig,
         CompareConfig,
         StudyConfig,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tinylab.config.base import Block, Decay, LoopConfig, Rate, Steps
+from tinylab.config.base import Block, Decay, JobConfig, LoopConfig, Rate, Steps
+from tinylab.seeds import Seeds
 
-__all__ = ["FinetuneConfig", "LayerMap", "LossName", "WarmStart"]
+__all__ = ["FinetuneConfig", "LayerMap", "LossName", "RecipesConfig", "WarmStart"]
 
 LossName = Literal["diffusion", "logit", "feature", "masked-kd", "normalised", "bksdm"]
 LayerMap = Literal["kept", "span", "published"]
@@ -67,3 +69,46 @@ class FinetuneConfig(LoopConfig):
     ema_decay: Decay = Field(0.99, description="decay of the averaged weights that are saved")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
     snapshot_every: int = Field(100, ge=0, description="steps between two sample snapshots; 0 for none")
+    scored_samples: int = Field(
+        200, ge=0, le=100_000, description="samples whose fidelity each snapshot scores, of digits; 0 for none"
+    )
+
+    @property
+    def rate(self) -> float:
+        """The largest learning rate, scaled to the batch size as asked."""
+        ratio = self.batch_size / self.lr_batch
+        return self.lr * {"none": 1.0, "sqrt": math.sqrt(ratio), "linear": ratio}[self.lr_scaling]
+
+
+class RecipesConfig(JobConfig):
+    """Recover one cut model by several recipes, each with several seeds, at equal steps and on equal batches, and set
+    the results side by side. A recipe is a loss and what differs from the defaults of `finetune`, as
+    masked-kd:mask=joint+beta=0.1."""
+
+    kind: Literal["recipes"] = "recipes"
+    summary: ClassVar[str] = "recover one cut model by several recipes, and compare"
+
+    model: str | None = Field(None, description="the full model; default: the one the plan was made for")
+    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
+    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
+    run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
+    indices: tuple[Block, ...] | None = Field(
+        None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
+    )
+    recipes: tuple[str, ...] = Field(
+        (
+            *("diffusion", "logit", "feature", "masked-kd", "masked-kd:mask=joint", "normalised", "bksdm"),
+            *("diffusion:warm_start=mean", "diffusion:warm_start=linear", "diffusion:warm_start=align"),
+        ),
+        description="what to compare, as LOSS or LOSS:FIELD=VALUE+FIELD=VALUE; differences are to the first",
+    )
+    seeds: Seeds = Field((0, 1, 2, 3, 4), description="seeds of batches and noise, as 0-4")
+    steps: Steps = Field(300, description="optimizer steps of each; those of the warm start align come on top")
+    batch_size: int = Field(32, ge=1, le=65536, description="images a step")
+    lr: Rate = Field(5e-4, description="largest learning rate of AdamW")
+    warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")
+    ema_decay: Decay = Field(0.99, description="decay of the averaged weights")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    scored_samples: int = Field(500, ge=0, le=100_000, description="samples of each model that are scored, of digits")
+    workers: int = Field(1, ge=1, le=256, description="recoveries worked on at once, each in a process of its own")
+    threads: int = Field(1, ge=0, le=256, description="CPU threads of each process; 0 leaves the choice to torch")

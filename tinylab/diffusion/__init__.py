@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from tinylab.diffusion.base import Draw, Losses, Objective
+from tinylab.diffusion.base import Comparison, Draw, Losses, Objective
 from tinylab.registry import Registry
 
-__all__ = ["OBJECTIVES", "Draw", "Losses", "Objective", "objective_for"]
+__all__ = ["OBJECTIVES", "Comparison", "Draw", "Losses", "Objective", "objective_for"]
 
 OBJECTIVES: Registry[type[Objective]] = Registry("model family")
 _HERE = "tinylab.diffusion"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinylab.diffusion.base import Draw, Losses
+from tinylab.diffusion.base import Comparison, Draw, Losses
 from tinylab.diffusion.flow import FlowMatching
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import BadRequest
@@ -61,6 +61,10 @@ class AdaptedObjective(nn.Module):
     def losses(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Losses:
         """Per-sample losses of clean latents x (N, ...) with the arguments y."""
         return self.inner.losses(_Told(self, model), x, y, draw)
+
+    def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Any, draw: Draw) -> Comparison:
+        """As the inner objective compares."""
+        return self.inner.compare(_Told(self, student), _Told(self, teacher), x, y, draw)
 
 
 class _Told(nn.Module):

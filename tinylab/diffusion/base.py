@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Draw", "Losses", "Objective", "even_times"]
+__all__ = ["Comparison", "Draw", "Losses", "Objective", "even_times"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,15 @@ class Losses:
     vb: Tensor
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What a student said of some noised images: `truth`, its own loss on them, and `gap`, the same terms against the
+    teacher's answer in place of the noise."""
+
+    truth: Losses
+    gap: Losses
+
+
 class Objective(Protocol):
     """A noising process and the loss of a model that undoes it."""
 
@@ -76,6 +85,10 @@ class Objective(Protocol):
 
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Per-sample losses of clean images x (N, C, H, W) with classes y (N,)."""
+        ...
+
+    def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
+        """Show both models the same noised images, each once; only the student's answer has gradients."""
         ...
 
 

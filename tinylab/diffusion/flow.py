@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinylab.diffusion.base import Draw, Losses, even_times
+from tinylab.diffusion.base import Comparison, Draw, Losses, even_times
 from tinylab.errors import BadRequest
 
 __all__ = ["PATHS", "FlowMatching", "Path"]
@@ -130,14 +130,28 @@ class FlowMatching(nn.Module):
 
     def losses(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Losses:
         """Mean squared error of the velocity, per sample; times are kept off the end where the path is singular."""
-        draw = replace(draw, t=draw.t.clamp(max=1 - self.path.train_margin))
-        gap = self.forward(model, x, y, draw) - self.velocity(x, draw.t, draw.noise)
-        mse = gap.square().flatten(1).mean(dim=1)
-        return Losses(mse, mse, torch.zeros_like(mse))
+        draw = self._kept_off(draw)
+        return _squared(self.forward(model, x, y, draw) - self.velocity(x, draw.t, draw.noise))
+
+    def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
+        """The gap is the error against the teacher's velocity."""
+        draw = self._kept_off(draw)
+        with torch.no_grad():
+            target = self.forward(teacher, x, y, draw)
+        output = self.forward(student, x, y, draw)
+        return Comparison(_squared(output - self.velocity(x, draw.t, draw.noise)), _squared(output - target))
+
+    def _kept_off(self, draw: Draw) -> Draw:
+        return replace(draw, t=draw.t.clamp(max=1 - self.path.train_margin))
 
     def _draw(self, uniform: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         t = uniform * (1 - self.path.train_margin)
         return Draw(t, torch.randn(len(t), *shape, generator=generator))
+
+
+def _squared(gap: Tensor) -> Losses:
+    mse = gap.square().flatten(1).mean(dim=1)
+    return Losses(mse, mse, torch.zeros_like(mse))
 
 
 def _like(values: Tensor, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinylab.diffusion.base import Draw, Losses, even_times
+from tinylab.diffusion.base import Comparison, Draw, Losses, even_times
 from tinylab.errors import BadRequest
 
 __all__ = ["GaussianDiffusion", "Prediction", "cosine_betas"]
@@ -162,7 +162,25 @@ class GaussianDiffusion(nn.Module):
 
         Source: Nichol & Dhariwal 2021, equation 16, unweighted as in the published DiT.
         """
-        output = self.forward(model, x, y, draw)
+        return self._judged(self.forward(model, x, y, draw), x, draw)
+
+    def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
+        """The gap is the error against the teacher's noise, and the divergence from its reverse step."""
+        with torch.no_grad():
+            target = self.forward(teacher, x, y, draw)
+        return self.compared(self.forward(student, x, y, draw), target, x, draw)
+
+    def compared(self, output: Tensor, target: Tensor, x: Tensor, draw: Draw) -> Comparison:
+        """The comparison of a student's output with a teacher's (both (N, C, …) or (N, 2C, …))."""
+        channels = x.shape[1]
+        mse = _mean((output[:, :channels] - target[:, :channels]).square())
+        vb = torch.zeros_like(mse)
+        if output.shape[1] == 2 * channels:
+            x_t = self.q_sample(x, draw.t, draw.noise)
+            vb = self.divergence(target, output, x, x_t, draw.t) * (self.num_steps / 1000)
+        return Comparison(self._judged(output, x, draw), Losses(mse + vb, mse, vb))
+
+    def _judged(self, output: Tensor, x: Tensor, draw: Draw) -> Losses:
         mse = _mean((output[:, : x.shape[1]] - draw.noise).square())
         if output.shape[1] == x.shape[1]:
             return Losses(mse, mse, torch.zeros_like(mse))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinylab.diffusion.base import Draw, Losses, even_times
+from tinylab.diffusion.base import Comparison, Draw, Losses, even_times
 from tinylab.diffusion.gaussian import GaussianDiffusion, cosine_betas
 
 __all__ = ["MaskedDiffusion"]
@@ -64,24 +64,22 @@ class MaskedDiffusion(nn.Module):
 
         The mean of these over the batch is the published loss, a mean over the hidden tokens of all images.
         """
-        assert draw.mask is not None
-        tokens = model.patchify(x)  # type: ignore[operator]
-        z = model(tokens, draw.mask, y)  # (N, T, D)
-        count, copies = len(x), draw.t.shape[1]
-        hidden = draw.mask.bool().unsqueeze(1).expand(-1, copies, -1)  # (N, copies, T)
+        hidden = _HiddenTokens(draw)
+        tokens = hidden.of(model.patchify(x))  # type: ignore[operator]
+        z = hidden.of(self.forward(model, x, y, draw))
+        return hidden.per_image(self.chain.losses(model.head, tokens, z, hidden.draw))  # type: ignore[arg-type]
 
-        def chosen(values: Tensor) -> Tensor:  # (N, T, …) -> (hidden tokens of all copies, …)
-            return values.unsqueeze(1).expand(-1, copies, *values.shape[1:])[hidden]
-
-        head: nn.Module = model.head  # type: ignore[assignment]
-        parts = self.chain.losses(head, chosen(tokens), chosen(z), Draw(draw.t[hidden], draw.noise[hidden]))
-        owner = torch.arange(count, device=x.device).view(-1, 1, 1).expand_as(hidden)[hidden]
-        share = count / hidden.sum()
-
-        def per_image(values: Tensor) -> Tensor:
-            return torch.zeros(count, dtype=values.dtype, device=x.device).index_add(0, owner, values) * share
-
-        return Losses(per_image(parts.loss), per_image(parts.mse), per_image(parts.vb))
+    def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
+        """The gap is that of the two heads, each told what its own network says of a hidden token."""
+        hidden = _HiddenTokens(draw)
+        tokens = hidden.of(student.patchify(x))  # type: ignore[operator]
+        with torch.no_grad():
+            told = hidden.of(self.forward(teacher, x, y, draw))
+            target = self.chain.forward(teacher.head, tokens, told, hidden.draw)  # type: ignore[arg-type]
+        said = hidden.of(self.forward(student, x, y, draw))
+        output = self.chain.forward(student.head, tokens, said, hidden.draw)  # type: ignore[arg-type]
+        found = self.chain.compared(output, target, tokens, hidden.draw)
+        return Comparison(hidden.per_image(found.truth), hidden.per_image(found.gap))
 
     def _draw(self, level: float, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         """`level` in [0, 1) picks the share of hidden tokens from its distribution."""
@@ -93,6 +91,35 @@ class MaskedDiffusion(nn.Module):
         mask = (order.argsort(dim=1) < hidden).float()
         t = torch.randint(self.chain.num_steps, (count, self.copies, tokens), generator=generator)
         return Draw(t, torch.randn(count, self.copies, tokens, values, generator=generator), mask)
+
+
+class _HiddenTokens:
+    """The hidden tokens of a batch, in all their copies, as one long list.
+
+    Attributes:
+        draw: times (K,) and noise (K, values) of these tokens.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        assert draw.mask is not None
+        self.images, self.copies = len(draw), draw.t.shape[1]
+        self.hidden = draw.mask.bool().unsqueeze(1).expand(-1, self.copies, -1)  # (N, copies, T)
+        self.draw = Draw(draw.t[self.hidden], draw.noise[self.hidden])
+
+    def of(self, values: Tensor) -> Tensor:
+        """Of values (N, T, …) those of the hidden tokens, (K, …)."""
+        return values.unsqueeze(1).expand(-1, self.copies, *values.shape[1:])[self.hidden]
+
+    def per_image(self, losses: Losses) -> Losses:
+        """Losses of tokens (K,) as losses of images (N,), whose mean is that of the tokens."""
+        device = self.hidden.device
+        owner = torch.arange(self.images, device=device).view(-1, 1, 1).expand_as(self.hidden)[self.hidden]
+        share = self.images / self.hidden.sum()
+
+        def added(values: Tensor) -> Tensor:
+            return torch.zeros(self.images, dtype=values.dtype, device=device).index_add(0, owner, values) * share
+
+        return Losses(added(losses.loss), added(losses.mse), added(losses.vb))
 
 
 def _hidden_share(level: float) -> float:

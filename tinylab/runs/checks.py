@@ -12,6 +12,7 @@ from tinylab.config import (
     FinetuneConfig,
     JobConfig,
     PruneConfig,
+    RecipesConfig,
     SampleConfig,
     SearchConfig,
     StudyConfig,
@@ -23,7 +24,7 @@ from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.models.autoencoder_catalog import describe_autoencoder
 from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, locate_model
-from tinylab.presets import search_config, train_config
+from tinylab.presets import finetune_config, search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
 from tinylab.pruning.criteria.oracle import check_layout
 from tinylab.pruning.exhaustive import check_number
@@ -31,8 +32,10 @@ from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.runs.contenders import check_contenders
 from tinylab.runs.ground_truth import GroundTruth
+from tinylab.runs.recipes import recipe_config
 from tinylab.runs.store import find_plan
 from tinylab.sampling import sampler_for
+from tinylab.training.layer_maps import layer_map
 
 __all__ = [
     "blocks_compared",
@@ -43,6 +46,8 @@ __all__ = [
     "data_if_any",
     "recovery_source",
 ]
+
+_LEAST_SCORED = 20  # two of each digit
 
 
 def check(config: JobConfig) -> None:
@@ -78,7 +83,7 @@ def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
     return number
 
 
-def recovery_source(config: FinetuneConfig) -> tuple[str, DepthPlan]:
+def recovery_source(config: FinetuneConfig | RecipesConfig) -> tuple[str, DepthPlan]:
     """The full model and the plan that a fine-tuning starts from; the plan names that model."""
     if [config.run, config.plan, config.indices].count(None) != 2:
         raise BadRequest(
@@ -159,8 +164,31 @@ def _check_method(method: str, layout: Layout, depth: dict[str, int]) -> None:
 
 
 def _finetune(config: FinetuneConfig) -> None:
-    model, _ = recovery_source(config)
+    model, plan = recovery_source(config)
+    finetune_config(config.recipe)
     data_for(config.data, model)
+    if config.loss not in ("diffusion", "logit"):
+        layer_map(plan, config.layer_map)
+    _check_scored(config)
+
+
+def _check_scored(config: FinetuneConfig | RecipesConfig) -> None:
+    """BadRequest for so few samples that a class would have only one."""
+    if 0 < config.scored_samples < _LEAST_SCORED:
+        raise BadRequest(f"scored-samples {config.scored_samples}: score {_LEAST_SCORED} or more, or 0 for none")
+
+
+def _recipes(config: RecipesConfig) -> None:
+    _check_scored(config)
+    model, plan = recovery_source(config)
+    data_for(config.data, model)
+    if not config.recipes or not config.seeds:
+        raise BadRequest("nothing to compare; name at least one of --recipes and one of --seeds")
+    twice = next((name for name in config.recipes if config.recipes.count(name) > 1), None)
+    if twice is not None:
+        raise BadRequest(f"recipe {twice!r} is named twice; compare each once")
+    for recipe in config.recipes:
+        layer_map(plan, recipe_config(recipe, config, 0).layer_map)
 
 
 def _sample(config: SampleConfig) -> None:
@@ -230,6 +258,7 @@ _CHECKS: dict[str, Callable] = {
     "search": _search,
     "prune": _prune,
     "finetune": _finetune,
+    "recipes": _recipes,
     "sample": _sample,
     "compare": _compare,
     "study": _study,

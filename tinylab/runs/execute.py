@@ -22,7 +22,7 @@ from tinylab.runs.threads import use_threads
 __all__ = ["JOBS", "execute", "start_run"]
 
 JOBS: Registry = Registry("job")
-for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "study", "encode"):
+for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "study", "recipes", "encode"):
     JOBS.register(_kind, f"tinylab.runs.jobs.{_kind}", summary=f"the {_kind} job")
 
 

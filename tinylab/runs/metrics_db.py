@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -37,9 +39,11 @@ class MetricsWriter:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            passing = isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error)
-            if passing:  # a full disk, say: the file is sound, and `disk_errors` names the mend
-                raise
+            unopened = "unable to open" in str(error)
+            if isinstance(error, sqlite3.OperationalError) and not unopened:
+                raise  # a full disk, say: the file is sound, and `disk_errors` names the mend
+            if unopened:  # SQLite says the same of a disk that takes no more files: that is an OSError here
+                tempfile.TemporaryFile(dir=self._path.parent).close()
             raise Failure(f"{self._path} is damaged ({error}); delete it to go on without its curves") from error
 
     def write(self, step: int, record: StepRecord) -> None:
@@ -50,11 +54,12 @@ class MetricsWriter:
             lists = [(step, name, _encode(values)) for name, values in record.vectors.items()]
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", lists)
 
-    def rewind(self, step: int) -> None:
-        """Drop everything after `step`."""
+    def rewind(self, step: int, until: int | None = None) -> None:
+        """Drop everything after `step`, or the steps after it up to and with `until`."""
+        last = sys.maxsize if until is None else until
         with self._sound(), self._db:
             for table in ("scalars", "vectors"):
-                self._db.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
+                self._db.execute(f"DELETE FROM {table} WHERE step > ? AND step <= ?", (step, last))
 
     def close(self) -> None:
         """Close the file and leave it alone in its folder, readable where nothing can be written."""

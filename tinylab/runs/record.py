@@ -207,8 +207,18 @@ class Run:
         return status
 
     def write_status(self, status: Status) -> None:
-        """Replace the status."""
-        atomic.write_text(self.path / "status.json", json.dumps(asdict(status), indent=2))
+        """Replace the status; on a full disk write it over the old one, which needs no room."""
+        path, text = self.path / "status.json", json.dumps(asdict(status), indent=2)
+        try:
+            atomic.write_text(path, text)
+        except OSError as error:
+            if not (atomic.is_full(error) and path.is_file()):
+                raise
+            atomic.overwrite(path, text)
+
+    def sweep(self) -> None:
+        """Remove what was being written when a process was killed; for the process that now holds the run."""
+        atomic.sweep(self.path)
 
 
 def own_process() -> dict[str, Any]:

@@ -17,8 +17,16 @@ from torch import Tensor
 
 from tinylab import atomic
 from tinylab.errors import Failure
+from tinylab.training.sharding import shard_like, whole
 
-__all__ = ["Checkpoint", "latest_checkpoint", "optimizer_tensors", "restore_optimizer", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "gathered",
+    "latest_checkpoint",
+    "optimizer_tensors",
+    "restore_optimizer",
+    "save_checkpoint",
+]
 
 _TENSORS, _MANIFEST = "state.safetensors", "MANIFEST.json"
 
@@ -54,6 +62,20 @@ def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Mapping[str, Te
     return target
 
 
+def gathered(parts: Mapping[str, Mapping[str, Tensor]], *, keep: bool) -> dict[str, dict[str, Tensor]]:
+    """The parts with whole tensors on the CPU, where some are spread over processes, one after the other.
+
+    All processes must ask; those that do not `keep` them get nothing.
+    """
+    found: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
+    for part, state in parts.items():
+        for key, value in state.items():
+            tensor = whole(value.detach())
+            if keep:
+                found[part][key] = tensor.cpu()
+    return found
+
+
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint whose checksum holds; None when there is none; Failure when all are damaged."""
     candidates = _folders(folder)
@@ -80,11 +102,13 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undo `optimizer_tensors`; learning rates stay as they are, the schedule sets them every step."""
+    """Undo `optimizer_tensors`, spread as the parameters are; learning rates stay as they are, the schedule sets them
+    every step."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = shard_like(value, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

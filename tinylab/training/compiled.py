@@ -11,9 +11,9 @@ from torch import nn
 
 from tinylab.models.base import Denoiser
 
-__all__ = ["CompiledBlocks", "fresh_compiler"]
+__all__ = ["RECOMPILATIONS", "CompiledBlocks", "fresh_compiler"]
 
-_RECOMPILATIONS = 64
+RECOMPILATIONS = 64  # modes of one block that find room; after that torch silently runs the rest uncompiled
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def fresh_compiler() -> Iterator[None]:
     run the rest uncompiled: enough for one mode, not for all of them in one process.
     """
     torch._dynamo.reset()
-    with torch._dynamo.config.patch(recompile_limit=_RECOMPILATIONS):
+    with torch._dynamo.config.patch(recompile_limit=RECOMPILATIONS):
         yield
 
 

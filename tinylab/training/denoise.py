@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ class DenoiseTask:
     """Minimise the objective on images, with a cosine schedule and averaged weights.
 
     Args:
-        floor: the learning rate at the end, as a share of `config.lr`.
+        floor: the learning rate at the end, as a share of the largest one.
+        rate: the largest learning rate; `config.lr` by default.
         on_step: called with the step number after every update, for snapshots.
     """
 
@@ -35,16 +36,18 @@ class DenoiseTask:
         config: TrainConfig | FinetuneConfig | CompareConfig,
         *,
         floor: float,
+        rate: float | None = None,
         on_step: Callable[[DenoiseTask, int], None] | None = None,
     ) -> None:
         self.model, self.objective, self.data, self.config = model.train(), objective, data, config
         self.floor, self.on_step = floor, on_step
+        self.peak_rate = config.lr if rate is None else rate
         self.device = next(model.parameters()).device
         trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trainable, lr=config.lr, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(trainable, lr=self.peak_rate, weight_decay=0.0, fused=True)
         self.ema = Ema(model, config.ema_decay)
         self.modules = {"model": model, "ema": self.ema.module}
-        self._terms: dict[str, Tensor] = {}
+        self._terms: dict[str, list[Tensor]] = {}
 
     @property
     def images(self) -> int:
@@ -54,8 +57,9 @@ class DenoiseTask:
     def begin(self, step: int) -> None:
         """Set the learning rate of the step."""
         config = self.config
-        self._rate = config.lr * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
+        self._rate = self.peak_rate * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
         set_rate(self.optimizer, self._rate)
+        self._terms = {}
 
     def batch(self, step: int, rows: slice) -> TrainBatch:
         """Some of the images of a step, classes dropped."""
@@ -73,8 +77,13 @@ class DenoiseTask:
     def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """The mean hybrid loss of the batch."""
         losses = self.objective.losses(self.model, batch.x, batch.y, batch.draw)
-        self._terms = {"mse": losses.mse.detach(), "vb": losses.vb.detach()}
+        self.note({"mse": losses.mse, "vb": losses.vb})
         return losses.loss.mean()
+
+    def note(self, terms: Mapping[str, Tensor]) -> None:
+        """Keep terms (n,) of one part of the step for its record."""
+        for name, values in terms.items():
+            self._terms.setdefault(name, []).append(values.detach())
 
     def after_update(self, step: int) -> None:
         """Move the averaged weights; take a snapshot when one is due."""
@@ -84,5 +93,5 @@ class DenoiseTask:
 
     def record(self, step: int, loss: float) -> StepRecord:
         """Loss, its terms and the learning rate."""
-        terms = {name: value.mean().item() for name, value in self._terms.items()}
+        terms = {name: torch.cat(parts).mean().item() for name, parts in self._terms.items()}
         return StepRecord({"loss": loss, **terms, "lr": self._rate})

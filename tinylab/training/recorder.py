@@ -11,10 +11,16 @@ __all__ = ["Recorder", "SilentRecorder", "StepRecord"]
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one logged step leaves behind: single numbers, and lists of numbers."""
+    """What one logged step leaves behind: single numbers, and lists of numbers.
+
+    Attributes:
+        times: what a clock said, `seconds` a step and the share of them spent waiting for data. They are no part of
+            what a resumed run repeats: trackers show them, metrics leave them out, and comparisons pass over them.
+    """
 
     scalars: Mapping[str, float]
     vectors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 class Recorder(Protocol):

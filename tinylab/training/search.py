@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from tinylab.pruning.layout import Layout
 from tinylab.pruning.mask_for import mask_for
 from tinylab.pruning.verdict import Verdict, judge
 from tinylab.training.batches import TrainBatch, denoise_batch
-from tinylab.training.compiled import CompiledBlocks
+from tinylab.training.computed import autocast, computed, models_of
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
 from tinylab.training.recorder import StepRecord
@@ -42,6 +41,8 @@ class SearchTask:
     Attributes:
         way: how gates run; all but `sampled` give equal gradients.
     """
+
+    leaves_parameters_out = True  # no sample of a process may use a block
 
     def __init__(
         self,
@@ -69,7 +70,6 @@ class SearchTask:
         moving = self._moving_weights()
         if moving:
             groups.append({"params": moving, "lr": config.lr_weights})
-        self.compiled = CompiledBlocks(self.model) if config.compile else None
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
         self.modules = {"model": self.model, "mask": self.mask, "ema": self.ema.module}
 
@@ -122,10 +122,10 @@ class SearchTask:
         first, last, _ = batch.rows.indices(self.images)
         rows = slice(first * self.copies, last * self.copies)
         whole = self.images * self.copies
-        drawn = self.mask.draw(whole, self.tau(step), batch.generator, estimator=self.config.estimator)
+        with torch.autocast(self.device.type, enabled=False):  # small steps of logits are lost in bfloat16
+            drawn = self.mask.draw(whole, self.tau(step), batch.generator, estimator=self.config.estimator)
         masks = {stack: mask[rows] for stack, mask in drawn.masks.items()}
-        gates = gated(self.model, masks, way=self.way, share=self.config.share, generator=batch.generator)
-        with self.compiled.applied() if self.compiled else nullcontext(), gates:
+        with gated(self.model, masks, way=self.way, share=self.config.share, generator=batch.generator):
             losses = self.losses(batch.x, batch.y, batch.draw)
         loss = losses.mean()
         if self.copies > 1:
@@ -148,7 +148,11 @@ class SearchTask:
         def step(way: Way) -> None:
             before, self.way = self.way, way
             self.mask.eval()  # so that it does not count what it draws
-            self.loss(0, self.batch(0, slice(None)).to(self.device)).backward()
+            batch = self.batch(0, slice(None)).to(self.device)
+            with computed(models_of(self), self.config):
+                with autocast(self.config, self.device):
+                    loss = self.loss(0, batch)
+                loss.backward()
             self.mask.train()
             self.optimizer.zero_grad(set_to_none=True)
             self.way = before

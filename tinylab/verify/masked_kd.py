@@ -7,29 +7,26 @@ from torch import Tensor
 
 from tinylab.diffusion import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion
-from tinylab.training.losses.masked_kd import masked_distillation
+from tinylab.training.losses.masked_kd import MaskedDistillation
+from tinylab.training.recover import see
 from tinylab.verify.golden import Golden, build_model, gradients
 
 __all__ = ["recompute"]
-
-_TERMS = {"loss": "loss", "kd_loss": "kd", "vb_kd": "vb_kd", "gt": "truth", "mse": "mse", "vb": "vb"}
 
 
 def recompute(golden: Golden) -> dict[str, Tensor]:
     """Every output of the file, by name."""
     teacher = build_model(golden, "dit", part="teacher")
     student = build_model(golden, "dit", part="student", depth=int(golden.note("student_depth")))
-    y, drop = golden.input("y"), golden.input("drop")
-    losses = masked_distillation(
-        student,
-        teacher,
-        GaussianDiffusion(),
-        golden.input("x"),
-        torch.where(drop == 1, student.num_classes, y),
-        Draw(golden.input("t"), golden.input("noise")),
-        layer_map=[(int(a), int(b)) for a, b in golden.note("layer_map")],
-        alpha_kd=float(golden.note("alpha_kd")),
-        beta_feat=float(golden.note("beta_feat")),
-    )
-    found = {name: getattr(losses, term).detach() for name, term in {**_TERMS, "feat_loss": "features"}.items()}
-    return found | gradients(golden, student, losses.loss.mean(), prefix="grad.student.")
+    x, y, drop = golden.input("x"), golden.input("y"), golden.input("drop")
+    y = torch.where(drop == 1, student.num_classes, y)
+    rule = MaskedDistillation(alpha=float(golden.note("alpha_kd")), beta=float(golden.note("beta_feat")))
+    pairs = [("blocks", int(a), int(b)) for a, b in golden.note("layer_map")]
+    draw = Draw(golden.input("t"), golden.input("noise"))
+    seen = see(student, teacher, GaussianDiffusion(), x, y, draw, rule, pairs)
+    terms = rule(seen, 0.0)
+    assert seen.gap is not None
+    found = {"loss": terms.loss, "kd_loss": seen.gap.loss, "vb_kd": seen.gap.vb, "feat_loss": terms.parts["features"]}
+    found |= {"gt": seen.truth.loss, "mse": seen.truth.mse, "vb": seen.truth.vb}
+    detached = {name: value.detach() for name, value in found.items()}
+    return detached | gradients(golden, student, terms.loss.mean(), prefix="grad.student.")

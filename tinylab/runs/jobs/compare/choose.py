@@ -14,7 +14,7 @@ from tinylab.runs.choosing import choose_plan
 from tinylab.runs.contenders import LEARNED, is_learned, search_pattern
 from tinylab.runs.jobs.compare.bench import Bench
 from tinylab.runs.jobs.compare.cell import Cell
-from tinylab.runs.jobs.compare.recorder import PartRecorder, Stopwatch
+from tinylab.runs.part_recorder import PartRecorder, Stopwatch
 from tinylab.training.loop import run_loop
 from tinylab.training.search import SearchTask
 

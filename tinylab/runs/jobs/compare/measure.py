@@ -16,8 +16,8 @@ from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.cards import shallow_card
 from tinylab.runs.jobs.compare.bench import Bench
 from tinylab.runs.jobs.compare.cell import Cell, CellResult
-from tinylab.runs.jobs.compare.recorder import PartRecorder
 from tinylab.runs.jobs.finetune import RECOVERY_FLOOR
+from tinylab.runs.part_recorder import PartRecorder
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import run_loop
 

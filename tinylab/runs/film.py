@@ -1,0 +1,60 @@
+"""Snapshots on the way of a training: samples from the same noise every time, and how good they are."""
+
+from __future__ import annotations
+
+import torch
+
+from tinylab.config import FinetuneConfig
+from tinylab.data.base import Dataset
+from tinylab.diffusion import Objective
+from tinylab.metrics.digit_fidelity import DigitFidelity
+from tinylab.models.base import Denoiser
+from tinylab.models.load import load_reader
+from tinylab.runs.artifacts import SNAPSHOTS
+from tinylab.runs.context import JobContext
+from tinylab.sampling import SAMPLERS_OF
+from tinylab.sampling.generate import Settings, generate
+from tinylab.sampling.images import grid_png, to_uint8
+from tinylab.training.recorder import StepRecord
+
+__all__ = ["Film"]
+
+_SHOWN = 10  # samples in a picture
+_STEPS = 20
+
+
+class Film:
+    """Draws and scores a model every `snapshot_every` steps, and at the end.
+
+    Pictures are guided, as people draw; scores are of unguided samples, which should be distributed like the data.
+    """
+
+    def __init__(
+        self, config: FinetuneConfig, context: JobContext, objective: Objective, model: Denoiser, real: Dataset
+    ) -> None:
+        self.config, self.context, self.objective = config, context, objective
+        self.sampler = "ddim" if "ddim" in SAMPLERS_OF[model.family] else "auto"
+        reader = load_reader(model) if config.snapshot_every and config.scored_samples else None
+        self.fidelity = DigitFidelity(reader, real) if reader else None
+
+    def due(self, step: int) -> bool:
+        """Whether this step gets a snapshot."""
+        every = self.config.snapshot_every
+        return bool(every) and (step % every == 0 or step == self.config.steps)
+
+    def show(self, model: Denoiser, step: int) -> None:
+        """Take the snapshot of a step."""
+        classes = torch.arange(model.num_classes)[:_SHOWN]
+        images = generate(model, self.objective, classes, self._settings(guidance=1.5))
+        picture = grid_png(to_uint8(images), len(classes), scale=6)
+        self.context.artifact(f"{SNAPSHOTS}/{step:07d}.png", picture)
+        if self.fidelity:
+            labels = torch.arange(self.config.scored_samples) % model.num_classes
+            samples = generate(model, self.objective, labels, self._settings(guidance=1.0))
+            scores = self.fidelity.scores(samples, labels)
+            named = {"kernel_distance": scores.kernel_distance, "read_correctly": scores.read_correctly}
+            self.context.record(step, StepRecord(named))
+
+    def _settings(self, guidance: float) -> Settings:
+        """Few steps and fixed noise, at the start alone where the family can: one picture's way through training."""
+        return Settings(self.sampler, steps=_STEPS, guidance=guidance, seed=0)

@@ -1,0 +1,47 @@
+"""Which of the teacher's blocks each block of a student learns from. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from tinylab.config.recovery import LayerMap
+from tinylab.errors import BadRequest
+from tinylab.pruning.plan import DepthPlan
+
+__all__ = ["LAYER_MAPS", "layer_map"]
+
+
+def _kept(kept: Sequence[int], depth: int) -> Sequence[int]:
+    """Its own place in the teacher."""
+    return kept
+
+
+def _span(kept: Sequence[int], depth: int) -> Sequence[int]:
+    """The last block before the next one that stays: the student's block stands for all of them."""
+    return [following - 1 for following in [*kept[1:], depth]]
+
+
+def _published(kept: Sequence[int], depth: int) -> Sequence[int]:
+    """Whatever was kept, the last of every group of depth / kept blocks: 1, 3, …, 27 for 14 of 28."""
+    if depth % len(kept):
+        raise BadRequest(f"layer-map published: {depth} blocks do not make {len(kept)} equal groups; use kept or span")
+    return range(depth // len(kept) - 1, depth, depth // len(kept))
+
+
+LAYER_MAPS: Mapping[LayerMap, Callable[[Sequence[int], int], Sequence[int]]] = MappingProxyType(
+    {"kept": _kept, "span": _span, "published": _published}
+)
+
+
+def layer_map(plan: DepthPlan, name: LayerMap) -> list[tuple[str, int, int]]:
+    """(stack, block of the student, block of the teacher) for every block that stays.
+
+    Raises:
+        BadRequest: the published map does not fit these depths.
+    """
+    return [
+        (stack, block, taught)
+        for stack, kept in plan.kept.items()
+        for block, taught in enumerate(LAYER_MAPS[name](kept, plan.depth[stack]))
+    ]

@@ -1,0 +1,80 @@
+"""Training a cut model on, taught by the model that it was cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from torch import Tensor
+
+from tinylab.config import FinetuneConfig
+from tinylab.data.base import Dataset
+from tinylab.diffusion import Draw, Objective
+from tinylab.models.base import Denoiser
+from tinylab.pruning.plan import DepthPlan
+from tinylab.training.batches import TrainBatch
+from tinylab.training.denoise import DenoiseTask
+from tinylab.training.hidden_states import hidden_states
+from tinylab.training.layer_maps import layer_map
+from tinylab.training.losses import LOSSES, RecoveryLoss, Seen
+
+__all__ = ["RecoverTask", "see"]
+
+
+class RecoverTask(DenoiseTask):
+    """As `DenoiseTask`, with the loss that the config names.
+
+    Args:
+        student: the cut model, which is trained.
+        teacher: the model that `plan` cut it from, in eval mode; it is left as it is.
+
+    Raises:
+        BadRequest: the layer map does not fit the plan.
+    """
+
+    def __init__(
+        self,
+        student: Denoiser,
+        teacher: Denoiser,
+        plan: DepthPlan,
+        objective: Objective,
+        data: Dataset,
+        config: FinetuneConfig,
+        *,
+        on_step: Callable[[DenoiseTask, int], None] | None = None,
+    ) -> None:
+        super().__init__(student, objective, data, config, floor=config.lr_floor, rate=config.rate, on_step=on_step)
+        self.teacher, self.recipe = teacher.eval().requires_grad_(False), config
+        self.rule: RecoveryLoss = LOSSES.get(config.loss).of(config)
+        self.pairs = layer_map(plan, config.layer_map) if self.rule.needs_states else []
+
+    def loss(self, step: int, batch: TrainBatch) -> Tensor:
+        """The mean loss of the batch, by the weights of this step."""
+        seen = see(self.model, self.teacher, self.objective, batch.x, batch.y, batch.draw, self.rule, self.pairs)
+        terms = self.rule(seen, step / self.recipe.steps)
+        self.note(terms.parts)
+        return terms.loss.mean()
+
+
+def see(
+    student: Denoiser,
+    teacher: Denoiser,
+    objective: Objective,
+    x: Tensor,
+    y: Tensor,
+    draw: Draw,
+    rule: RecoveryLoss,
+    pairs: Sequence[tuple[str, int, int]] = (),
+) -> Seen:
+    """Let both models look once at the same noised images x (N, C, H, W) of classes y (N,), as far as `rule` needs it.
+
+    Args:
+        pairs: (stack, block of the student, block of the teacher) whose outputs are kept.
+    """
+    if not rule.needs_teacher:
+        return Seen(objective.losses(student, x, y, draw))
+    with ExitStack() as hooks:
+        learned = hooks.enter_context(hidden_states(student, [(stack, i) for stack, i, _ in pairs]))
+        taught = hooks.enter_context(hidden_states(teacher, [(stack, i) for stack, _, i in pairs]))
+        found = objective.compare(student, teacher, x, y, draw)
+    return Seen(found.truth, found.gap, learned, taught)

@@ -1,0 +1,46 @@
+"""What a warm start is given. Free of torch, so that names can be listed lightly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from tinylab.config import FinetuneConfig
+    from tinylab.data.base import Dataset
+    from tinylab.diffusion import Objective
+    from tinylab.models.base import Denoiser
+    from tinylab.pruning.plan import DepthPlan
+    from tinylab.training.recorder import Recorder
+
+__all__ = ["WarmStartRule", "WarmUp"]
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A model that was just cut, the one it was cut from, and what it takes to look at both.
+
+    Attributes:
+        student: `apply_plan(teacher, plan)`, on the device of the teacher; its weights change.
+        teacher: the full model; only looked at.
+        data: images to train on.
+        config: seed, batch size, learning rate, schedule and number of warm steps.
+        checkpoints: a folder of its own for a warm start that trains; None for no checkpoints.
+        recorder: hears of the steps of a warm start that trains, counted from 1; see `run_loop`.
+    """
+
+    student: Denoiser
+    teacher: Denoiser
+    plan: DepthPlan
+    objective: Objective
+    data: Dataset
+    config: FinetuneConfig
+    checkpoints: Path | None
+    recorder: Recorder
+
+
+class WarmStartRule(Protocol):
+    """Changes the student's blocks in place, and nothing else."""
+
+    def __call__(self, given: WarmUp) -> None: ...
