@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench
+.PHONY: help install run test lint bench soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -25,6 +25,9 @@ lint: .venv/installed-dev ## check style, format and types
 
 bench: install ## time the things that should be fast
 	@$(BIN)/python -m tinylab bench
+
+soak: .venv/installed-dev ## kill jobs 50 times, resume them, compare (minutes)
+	@$(BIN)/python tests/soak.py
 
 # The stamps are touched last, so that an installation that was interrupted is done again.
 .venv/installed: requirements.txt pyproject.toml

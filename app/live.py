@@ -1,6 +1,7 @@
 """The one live component: shows a run, asks for news once a second, and never rebuilds what has not changed.
 
-The browser half is `static/live.js`. A view is a plain function from a run to a `Payload`.
+The browser half is `static/live.js`. A view is a plain function from a run, and maybe a second one to compare
+it with, to a `Payload`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import gradio as gr
 
 from app.run_ids import UNREADABLE, known_run
-from tinylab.runs.record import Run
+from tinylab.runs.record import ACTIVE, Run
 
 __all__ = ["Payload", "View", "live_panel", "poll"]
 
+_AT_WORK = ("created", *ACTIVE)  # states that are worth a look every second
 _SCRIPT = Path(__file__).parent / "static" / "live.js"
 
 
@@ -29,7 +31,7 @@ class Payload:
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-View = Callable[[Run], Payload]
+View = Callable[..., Payload]  # of a run, and of a second one where a panel can compare
 
 
 def live_panel(elem_id: str, view: View, slots: Sequence[str], *, hint: str) -> gr.HTML:
@@ -56,19 +58,41 @@ def live_panel(elem_id: str, view: View, slots: Sequence[str], *, hint: str) -> 
 def poll(view: View, request: Any) -> dict[str, Any]:
     """Answer the browser's question: the payload of a run, or `{"same": true}` if it has that already.
 
-    The request comes from outside and is checked: only ids of runs in the runs folder are answered.
+    The request comes from outside and is checked: only ids of runs in the runs folder are answered. A second run that
+    cannot be read, or not be compared, is left out.
     """
     asked = request if isinstance(request, dict) else {}
     try:
         run = known_run(asked.get("run"))
-        state = run.status().state
-        revision = _revision(run, state)
-        if asked.get("revision") == revision:
-            return {"same": True, "state": state}
-        payload = view(run)
+        return _answer(view, [run, *_beside(run, asked.get("beside"))], asked.get("revision"))
     except UNREADABLE:
         return {"gone": True}
-    return {"state": state, "revision": revision, "html": payload.html, "figures": payload.figures}
+
+
+def _answer(view: View, runs: Sequence[Run], known: Any) -> dict[str, Any]:
+    states = [run.status().state for run in runs]
+    head = {"state": states[0], "working": any(state in _AT_WORK for state in states)}
+    revision = "+".join(_revision(run, state) for run, state in zip(runs, states, strict=True))
+    if known == revision:
+        return {"same": True, **head}
+    try:
+        payload = view(*runs)
+    except UNREADABLE:
+        if len(runs) == 1:
+            raise
+        payload = view(runs[0])
+    return {"revision": revision, "html": payload.html, "figures": payload.figures, **head}
+
+
+def _beside(run: Run, run_id: Any) -> list[Run]:
+    """The other run that is asked for, if it is one of the same kind."""
+    try:
+        other = known_run(run_id)
+        fits = other.id != run.id and other.config().kind == run.config().kind
+        other.status()
+    except UNREADABLE:
+        return []
+    return [other] if fits else []
 
 
 def _revision(run: Run, state: str) -> str:

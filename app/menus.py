@@ -12,7 +12,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["Entries", "learned_plans", "plan_sources", "run_choices", "shallow_models"]
+__all__ = ["Entries", "comparable_runs", "learned_plans", "plan_sources", "run_choices", "shallow_models"]
 
 Entries = list[tuple[str, str]]
 
@@ -20,6 +20,11 @@ Entries = list[tuple[str, str]]
 def run_choices(kind: str) -> Entries:
     """The runs of a kind."""
     return _gather(list_runs(kind), lambda run: [(run_label(run), run.id)])
+
+
+def comparable_runs(kind: str, shown: str) -> Entries:
+    """The other runs of a kind that `shown` can be compared with, and "" for none of them."""
+    return [("nothing", ""), *(entry for entry in run_choices(kind) if entry[1] != shown)]
 
 
 def learned_plans(model: str) -> Entries:

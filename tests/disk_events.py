@@ -25,9 +25,10 @@ def watch(folder: Path, tell: Callable[[str, Path], None]) -> None:
     """Call `tell(event, path)` before everything that this process does to files below `folder` from now on.
 
     An event is a word and the path below the folder, with random parts as `#`: `fsync .plan.json-#.part`. Words are
-    `create` and `open` (to write, and there already), `replace`, `mkdir`, `remove`, `rmdir`, `chmod`, `truncate`, `fsync`, `tensors` (before a
-    safetensors file is written), `written` (after that) and `sql`, followed by the statement. What `tell` raises
-    reaches the code that was at work, except for `sql`. There is no way back: it is for processes of their own.
+    `create` (a file), `open` (one that is there, to write), `replace`, `mkdir`, `remove`, `rmdir`, `chmod`,
+    `truncate`, `fsync`, `tensors` (before a safetensors file is written), `written` (after that) and `sql`, followed
+    by the statement. What `tell` raises reaches the code that was at work, except for `sql`. There is no way back: it
+    is for processes of their own.
     """
     _Watch(folder.absolute(), tell).begin()
 

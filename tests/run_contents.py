@@ -27,8 +27,8 @@ def leftovers(run: Path) -> list[str]:
 
 
 def checkpoints_of(run: Path) -> list[str]:
-    """Names of what lies in checkpoints/, half-written folders and all."""
-    return sorted(path.name for path in (run / "checkpoints").glob("*"))
+    """The checkpoints that lie in checkpoints/ and below, half-written ones and all, the oldest first."""
+    return sorted(str(path.relative_to(run / "checkpoints")) for path in run.glob("checkpoints/**/*step-*/"))
 
 
 def _contents(run: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ The exit status is 1 if anything differs.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import re
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from killed_jobs import SHORT, Ending, Moment, resume_command, run_job, save_tiny
@@ -106,7 +108,7 @@ class Soak:
         last = ending.events[-1]
         when = f"in place of `{last}`" if moment.delay is None else f"{moment.delay * 1000:.0f} ms late, in `{last}`"
         phase = next((name for name, found in _PHASES.items() if re.search(found, last)), "computing or loading")
-        lay = " ".join(name.removeprefix("step-").lstrip("0") for name in checkpoints_of(folder)) or "none"
+        lay = " ".join(re.sub(r"step-0*", "", name) for name in checkpoints_of(folder)) or "none"
         self.kills.append(Kill(job, when, phase, lay, self._damage(folder)))
         print(f"{len(self.kills):4} {job}: killed {when}; checkpoints: {lay} {self.kills[-1].damage}", flush=True)
 
@@ -124,8 +126,8 @@ class Soak:
     def _damage(self, folder: Path) -> str:
         """Sometimes flip a bit of the newest checkpoint, or cut it off, if there is an older one to fall back to."""
         newest, *older = sorted(folder.glob("checkpoints/**/step-*/"), reverse=True) or [None]
-        same = [path for path in older if newest and path.parent == newest.parent]
-        if newest is None or not same or self.chance.random() > _DAMAGED:
+        spare = [path for path in older if newest and path.parent == newest.parent and sound(path)]
+        if newest is None or not spare or self.chance.random() > _DAMAGED:
             return ""
         file = self.chance.choice([path for path in sorted(newest.iterdir()) if path.is_file()] or [None])
         if file is None or not file.stat().st_size:
@@ -157,6 +159,14 @@ def at(events: list[str], index: int, delay: float | None = None) -> Moment:
     """The moment of one event of many."""
     event = events[index]
     return Moment(f"^{re.escape(event)}$", events[: index + 1].count(event), delay)
+
+
+def sound(checkpoint: Path) -> bool:
+    """Whether the tensors are those that the manifest names; a checkpoint may have been half-removed when killed."""
+    manifest, tensors = checkpoint / "MANIFEST.json", checkpoint / "state.safetensors"
+    if not (manifest.is_file() and tensors.is_file()):
+        return False
+    return json.loads(manifest.read_text())["sha256"] == sha256(tensors.read_bytes()).hexdigest()
 
 
 def report(soak: Soak, command: str, seconds: float) -> str:

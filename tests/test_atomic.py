@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,14 +97,70 @@ def test_crash_inside_new_folder_leaves_nothing_where_nothing_was(tmp_path: Path
     assert names(tmp_path) == []
 
 
+def test_overwriting_leaves_the_new_text_and_blanks(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for text in ('{"state": "running", "step": 12}', '{"state": "failed"}', '{"state": "a word that is much longer"}'):
+        file.touch()
+        atomic.overwrite(file, text)
+        assert json.loads(file.read_text()) == json.loads(text)
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_overwriting_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic.overwrite(tmp_path / "a", "text")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_half_removed_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with atomic.new_folder(tmp_path / "a") as temporary:
+        (temporary / "file").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", lambda *_, **__: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            atomic.remove_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists() and len(names(tmp_path)) == 1
+    atomic.sweep(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_removing_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
+    atomic.remove_folder(tmp_path / "a")
+    assert names(tmp_path) == []
+
+
+def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "a", "kept")
+    (tmp_path / ".hidden").touch()
+    script = (
+        "import os, pathlib, sys; from tinylab import atomic\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "if sys.argv[2] == 'file': atomic.write_text(folder / 'a', 'new')\n"
+        "with atomic.new_folder(folder / 'deep' / 'b') as temporary: (temporary / 'c').touch()"
+    )
+    for what in ("file", "folder"):
+        assert subprocess.run([sys.executable, "-c", script, str(tmp_path), what]).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 4 and len(names(tmp_path / "deep")) == 1
+    atomic.sweep(tmp_path)
+    assert names(tmp_path) == [".hidden", "a", "deep"]
+    assert names(tmp_path / "deep") == []
+    assert (tmp_path / "a").read_text() == "kept"
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk is full"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "disk is full"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "grew beyond what is allowed"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "out"), "cannot write out"),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "out"), "cannot write out"),
         (sqlite3.OperationalError("database or disk is full"), "disk is full"),
+        (sqlite3.OperationalError("disk I/O error"), "disk is full or broken"),
         (ValueError("I/O error: No space left on device (os error 28)"), "disk is full"),
+        (ValueError("I/O error: Disk quota exceeded (os error 122)"), "disk is full"),
+        (ValueError("I/O error: File too large (os error 27)"), "grew beyond what is allowed"),
     ],
 )
 def test_disk_errors_become_a_failure_that_ends_with_the_mend(error: Exception, says: str) -> None:

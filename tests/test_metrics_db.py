@@ -86,6 +86,23 @@ def test_rewind_forgets_what_came_later(path: Path, writer: MetricsWriter) -> No
     assert (reader.names(), reader.vectors("kept")) == ([], [])
 
 
+def test_rewind_can_leave_what_is_behind_a_step(path: Path, writer: MetricsWriter) -> None:
+    for step in (10, 20, 30, 40):
+        writer.write(step, record(step))
+    writer.rewind(10, 30)
+    reader = MetricsReader(path)
+    assert [step for step, _ in reader.scalars("loss")] == [10, 40]
+    assert [step for step, _ in reader.vectors("kept")] == [10, 40]
+
+
+def test_rewind_can_spare_another_part_of_the_job(path: Path, writer: MetricsWriter) -> None:
+    for step in (10, 20):
+        writer.write(step, StepRecord({"loss": 1.0, "warm-start/loss": 2.0}, {"kept": [1.0], "warm-start/kept": [2.0]}))
+    writer.rewind(0, spare="warm-start/")
+    assert MetricsReader(path).names() == ["warm-start/loss"]
+    assert MetricsReader(path).last_vectors() == {"warm-start/kept": [2.0]}
+
+
 def test_metrics_survive_closing_and_opening_again(path: Path) -> None:
     for step in (10, 20):
         writer = MetricsWriter(path)

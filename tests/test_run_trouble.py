@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -206,6 +208,50 @@ def test_damaged_metrics_are_one_line_and_can_be_deleted(runs: Path, tiny_folder
     assert (run.status().state, run.status().message) == ("failed", str(said.value))
     run.metrics_path.unlink()
     assert execute(run, quiet=True)["kept"] == {"blocks": [0, 2]}
+
+
+def test_metrics_that_find_the_disk_full_end_the_job_and_it_can_go_on(
+    runs: Path, tiny_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"steps": 8, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "skip": "exact"}
+    config, connect = SearchConfig.create(model=tiny_folder, **values), sqlite3.connect
+    run, sound = (start_run(config, runs / name) for name in ("full", "sound"))
+
+    def narrow(*arguments: object, **options: object) -> sqlite3.Connection:
+        db = connect(*arguments, **options)  # type: ignore[call-overload]
+        db.executescript("PRAGMA page_size = 512; PRAGMA max_page_count = 6")
+        return db
+
+    with monkeypatch.context() as patch, pytest.raises(Failure, match="^the disk is full; .* `tinylab resume"):
+        patch.setattr(sqlite3, "connect", narrow)
+        execute(run, quiet=True)
+    assert (run.status().state, run.status().message) == ("failed", "the disk is full; free some space and resume")
+    assert execute(run, quiet=True) == execute(sound, quiet=True)
+    read = [MetricsReader(one.metrics_path) for one in (run, sound)]
+    assert [read[0].scalars(name) for name in read[0].names()] == [read[1].scalars(n) for n in read[1].names()]
+
+
+def test_a_status_is_written_where_the_disk_takes_no_file_more(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(runs, BY_HAND, "full", state="running", message="a long message that is not needed any more")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    run.write_status(Status("failed", "the disk is full"))
+    assert run.status() == Status("failed", "the disk is full")
+    (run.path / "status.json").unlink()
+    with pytest.raises(OSError):
+        run.write_status(Status())
+    assert not any(path.name.startswith(".") for path in run.path.iterdir())
+
+
+def test_what_killed_writers_left_is_gone_when_a_run_goes_on(runs: Path, tiny_folder: str) -> None:
+    run = make_run(runs, PruneConfig.create(model=tiny_folder, indices=(0, 2)), "hurt", state="stopped")
+    (run.path / ".status.json-abc.part").touch()
+    (run.checkpoints / ".step-000000002-abc.part").mkdir()
+    execute(run, quiet=True)
+    assert not any(path.name.endswith(".part") for path in run.path.rglob("*"))
 
 
 def test_a_process_number_that_cannot_be_is_no_process(runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from warming import CONFIG, FAMILIES, KEPT, BuildTiny, changed, copied, hooks, w
 from tinylab.errors import Stopped
 from tinylab.models.base import Denoiser
 from tinylab.training.checkpointing import latest_checkpoint
+from tinylab.training.loop import cosine
 from tinylab.training.warm_starts import WarmUp, align
 from tinylab.training.warm_starts.block_calls import watched
 from tinylab.training.warm_starts.calibration import calibration_batches
@@ -43,7 +45,7 @@ def test_a_block_that_stands_for_itself_makes_no_error(build_tiny: BuildTiny, fa
     teacher = build_tiny(family)
     given = warm_up(teacher, KEPT[family])
     every = [block for blocks in teacher.block_stacks().values() for block in blocks]
-    assert not errors(given, [align.Lesson("", block, block, block, block) for block in every]).any()
+    assert not errors(given, [align.Lesson("", deepcopy(block), block, block, block) for block in every]).any()
 
 
 def silence(block: nn.Module) -> None:
@@ -93,8 +95,24 @@ def test_what_it_tells_the_recorder(build_tiny: BuildTiny) -> None:
         shares = [record.scalars[f"span/{block}"] for block in (0, 2)]
         assert record.scalars["loss"] == pytest.approx(sum(shares) / 2)
     rates = [record.scalars["lr"] for record in memory.records.values()]
-    assert rates[:2] == pytest.approx([CONFIG.lr / 2, CONFIG.lr])
-    assert CONFIG.lr > rates[3] > rates[4] > rates[5] > CONFIG.lr_floor * CONFIG.lr
+    assert rates == pytest.approx([CONFIG.lr * cosine(step, 6, warmup=2, floor=CONFIG.lr_floor) for step in range(6)])
+
+
+def test_the_error_of_a_span_is_a_share_of_its_own_move(build_tiny: BuildTiny) -> None:
+    given = warm_up(build_tiny("dit"), [0, 2])
+    task = align.AlignTask(given, align.lessons(given))
+    first, second = task.moves.tolist()
+    assert first != pytest.approx(second, rel=0.1)
+    batch = task.batch(0, slice(0, 8))
+    task.begin(0)
+    shares = task.record(1, task.loss(0, batch).item()).scalars
+    blocks = given.teacher.block_stacks()["blocks"]
+    with torch.no_grad(), watched(blocks) as calls:
+        given.objective.forward(given.teacher, batch.x, batch.y, batch.draw)
+        for place, student in enumerate(given.student.block_stacks()["blocks"]):
+            call, goal = calls[blocks[2 * place]], calls[blocks[2 * place + 1]].output
+            error = (student(*call.args) - goal).square().mean() / task.moves[place]
+            assert shares[f"span/{2 * place}"] == pytest.approx(error.item(), rel=1e-5)
 
 
 @FAMILIES

@@ -14,13 +14,14 @@ from warming import CONFIG, FAMILIES, KEPT, BuildTiny, changed, copied, hooks, w
 from tinylab.config.recovery import WarmStart
 from tinylab.data.digits import load_digits
 from tinylab.errors import BadRequest
-from tinylab.metrics.denoising import held_out_loss
+from tinylab.metrics.denoising import held_out_loss, noised_batches
 from tinylab.models.adapters import adapt
 from tinylab.models.load import load_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.warm_starts import WARM_STARTS, WarmUp, spans
 from tinylab.training.warm_starts.block_calls import watched
+from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches
 
 RULES = pytest.mark.parametrize("name", WARM_STARTS.names())
 
@@ -102,6 +103,22 @@ def test_a_linear_map_brings_a_built_in_student_nearer_to_its_teacher(model: str
         losses.append(held_out_loss(given.student, given.objective, held_out, repeats=1).loss)
     full, cut, mapped = losses
     assert full < mapped < (full + cut) / 2  # more than half of the damage is undone
+
+
+@FAMILIES
+def test_the_calibration_images_are_those_that_criteria_look_at_a_few_at_a_time(
+    build_tiny: BuildTiny, family: str
+) -> None:
+    given = warm_up(build_tiny(family), KEPT[family])
+    few = list(calibration_batches(given))
+    many = list(noised_batches(given.objective, given.data, SAMPLES, CONFIG.seed, torch.device("cpu")))
+    assert max(len(batch.x) for batch in few) <= 64
+    for name in ("t", "noise", "mask"):
+        wanted = [getattr(batch.draw, name) for batch in many]
+        if wanted[0] is not None:
+            assert torch.equal(torch.cat([getattr(batch.draw, name) for batch in few]), torch.cat(wanted))
+    for name in ("x", "y"):
+        assert torch.equal(*(torch.cat([getattr(batch, name) for batch in batches]) for batches in (few, many)))
 
 
 @FAMILIES

@@ -13,7 +13,17 @@ from pathlib import Path
 
 from tinylab.errors import Failure
 
-__all__ = ["disk_errors", "flush", "is_full", "new_folder", "overwrite", "sweep", "write_bytes", "write_text"]
+__all__ = [
+    "disk_errors",
+    "flush",
+    "is_full",
+    "new_folder",
+    "overwrite",
+    "remove_folder",
+    "sweep",
+    "write_bytes",
+    "write_text",
+]
 
 _PART = ".part"  # how everything ends that is still being written
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -70,6 +80,15 @@ def overwrite(path: Path, text: str) -> None:
         os.pwrite(handle, text.encode().ljust(os.fstat(handle).st_size), 0)
     finally:
         os.close(handle)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder; a crash on the way leaves none that could be taken for a whole one."""
+    doomed = path.with_name(f".{path.name}-old-{os.getpid()}{_PART}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it is gone already, or belongs to others: it may stay
+        os.replace(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

@@ -6,6 +6,7 @@ it never makes a GPU wait; gradients go the way of the device.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,12 +16,12 @@ from typing import Any, TypeVar
 
 from tinylab.errors import BadRequest, Failure
 
-__all__ = ["ALONE", "Together", "launched", "meet", "together"]
+__all__ = ["ALONE", "Together", "launched", "meet", "part", "together"]
 
 T = TypeVar("T")
 
 _OVER, _JOB, _TROUBLE = "over", "job", "trouble"  # keys of the store that all processes can read
-_PATIENCE = timedelta(seconds=10)  # for the main process to say how a job ended that fails in all of them
+_PATIENCE = timedelta(seconds=5)  # for the main process to say how a job ended that fails in all of them
 _LONG = timedelta(days=1)  # for the main process to check a request and to fetch a model
 
 
@@ -46,6 +47,10 @@ class Together:
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process. All must ask."""
         return flag if self.size == 1 else any(self._all(flag))
+
+    def wait(self) -> None:
+        """Go on when all have come this far."""
+        self.any(False)
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """Means over the processes. All must ask."""
@@ -96,8 +101,8 @@ class Together:
             self.store.set(_JOB, job)
 
     def over(self) -> None:
-        """Tell the others that the main process has said all there is to say."""
-        if self.store is not None:
+        """Tell the others that the main process has said all there is to say; from them it says nothing."""
+        if self.store is not None and self.main:
             self.store.set(_OVER, "1")
             if not self.store.check([_JOB]):
                 self.store.set(_JOB, "")
@@ -116,11 +121,15 @@ class Together:
             return "timeout" not in str(error).lower()
         return True
 
-    def trouble(self) -> str:
-        """What another process said went wrong, "" if none did."""
-        if self.store is None or not self.store.check([_TROUBLE]):
+    def trouble(self, error: Exception) -> str:
+        """What came first, in another process, and made `error` of the line between them; "" if none did."""
+        if self.store is None:
             return ""
-        return self.store.get(_TROUBLE).decode()
+        with contextlib.suppress(RuntimeError):  # the store goes with the process that keeps it
+            if self.store.check([_TROUBLE]):
+                return self.store.get(_TROUBLE).decode()
+        lost = isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL", "Connection"))
+        return "another process of the job ended without a word; its own output may say why" if lost else ""
 
 
 ALONE = Together()
@@ -168,7 +177,7 @@ def meet() -> Together:
 
 
 def part() -> None:
-    """Undo `meet`, for a process that goes on alone."""
+    """Undo `meet`, for a process whose job ended well."""
     global _met
     if _met is not ALONE:
         sys.modules["torch"].distributed.destroy_process_group()

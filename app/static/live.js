@@ -3,9 +3,10 @@ const root = element.querySelector(".tl-live");
 const hint = root.querySelector(".tl-hint");
 const invitation = hint.textContent;
 const slots = Object.fromEntries([...root.querySelectorAll(".tl-slot")].map((s) => [s.dataset.slot, s]));
+const HEADING = 40; // pixels of a figure that belong to its heading
+const room = {}; // pixels that a figure has grown by for its legend
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-const AT_WORK = ["created", "starting", "running"];
-let run = "", revision = "", state = "", timer = null, failures = 0, generation = 0;
+let run = "", revision = "", state = "", working = false, timer = null, failures = 0, generation = 0;
 let last = { html: {}, figures: {} };
 
 const visible = () => root.clientWidth > 0;
@@ -34,18 +35,27 @@ function write(slot, text) {
   patchChildren(slot, fresh);
 }
 
-function draw(name, figure) {
+// The legend stands between heading and plot: make room for as many lines as it takes at this width.
+function fitLegend(name, figure) {
+  const legend = slots[name].querySelector(".legend .bg");
+  const taken = legend ? HEADING + legend.getBoundingClientRect().height : 0;
+  const more = Math.max(0, Math.ceil(taken - figure.layout.margin.t));
+  if (Math.abs(more - (room[name] || 0)) < 3) return;
+  room[name] = more;
+  draw(name, figure, true);
+}
+
+function draw(name, figure, fitted = false) {
   const slot = slots[name], css = getComputedStyle(root);
   slot.hidden = false;
   if (!visible()) return; // drawn at its size when the tab is opened
   const { height, margin, ...rest } = figure.layout;
   const narrow = root.clientWidth < 500;
-  // On a narrow screen the entries of a legend stand one below the other and need room.
-  const more = narrow ? 20 * Math.max(0, figure.data.filter((t) => t.name && t.showlegend !== false).length - 1) : 0;
+  const more = room[name] || 0;
   const font = { color: css.color, family: css.fontFamily, size: narrow ? 11 : 13 };
   const layout = { ...rest, font, margin: { ...margin, t: margin.t + more }, autosize: true };
   slot.style.height = `${height + more}px`;
-  window.Plotly.react(slot, figure.data, layout, {
+  const drawn = window.Plotly.react(slot, figure.data, layout, {
     responsive: true,
     displaylogo: false,
     showSendToCloud: false, // nothing leaves this machine
@@ -53,19 +63,25 @@ function draw(name, figure) {
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     toImageButtonOptions: { format: "svg", filename: `tinylab-${run}-${name}` },
   });
+  if (!fitted) drawn.then(() => { if (last.figures[name] === figure) fitLegend(name, figure); });
   slot.setAttribute("role", "figure");
   slot.setAttribute("aria-label", figure.layout.title.text);
 }
 
+function redraw() {
+  for (const [name, figure] of Object.entries(last.figures)) draw(name, figure);
+}
+
 function show(answer) {
   hint.hidden = true;
+  // All are shown or hidden first: two slots beside each other share the width.
+  for (const [name, slot] of Object.entries(slots)) slot.hidden = !(name in answer.html || name in answer.figures);
   for (const [name, slot] of Object.entries(slots)) {
     const text = answer.html[name], figure = answer.figures[name];
-    slot.hidden = text === undefined && !figure;
     if (text !== undefined && last.html[name] !== text) write(slot, text);
-    if (figure && window.Plotly) draw(name, figure);
   }
   last = answer;
+  if (window.Plotly) redraw();
 }
 
 function clear(words) {
@@ -90,13 +106,14 @@ function take(answer) {
   }
   const now = answer.gone ? "gone" : answer.state, changed = now !== state;
   state = now;
+  working = Boolean(answer.working);
   root.dataset.state = state;
   if (changed) trigger("submit", { run, state });
 }
 
 function pause() {
   if (failures) return Math.min(1000 * 2 ** failures, 5000); // the server is away: ask less often
-  return AT_WORK.includes(state) && visible() && !document.hidden ? (calm ? 3000 : 1000) : 5000;
+  return working && visible() && !document.hidden ? (calm ? 3000 : 1000) : 5000;
 }
 
 async function ask() {
@@ -104,7 +121,7 @@ async function ask() {
   clearTimeout(timer);
   let answer = null;
   try {
-    answer = await server.ask({ run, revision });
+    answer = await server.ask({ run, revision, beside: root.dataset.beside || "" });
   } catch (error) { /* told by `answer` */ }
   if (mine !== generation || !element.isConnected) return;
   failures = answer ? 0 : failures + 1;
@@ -126,9 +143,6 @@ function follow(id) {
 }
 
 const askNow = () => { if (run) ask(); };
-const redraw = () => {
-  for (const [name, figure] of Object.entries(last.figures)) draw(name, figure);
-};
 let width = root.clientWidth;
 new ResizeObserver(() => {
   if (root.clientWidth === width) return;

@@ -12,6 +12,15 @@ window.tinylab = {
     window.history.replaceState(null, "", url);
   },
 
+  // Show another run beside the one that a panel shows; "" for none.
+  compare(kind, run) {
+    const panel = document.querySelector(`#${kind}-live .tl-live`);
+    if (!panel || (panel.dataset.beside || "") === (run || "")) return;
+    panel.dataset.beside = run || "";
+    this.remember("beside", run);
+    panel.dispatchEvent(new Event("tl-ask"));
+  },
+
   // After a click that was to show a run: look at the run at once, or at the message if there is one.
   show(kind, run, message) {
     if (message) document.querySelector(`#${kind}-message`)?.scrollIntoView({ block: "nearest" });

@@ -6,77 +6,148 @@ from typing import Any
 
 import gradio as gr
 
-from app.fields import data_field
 from app.lab import Lab
-from app.menus import plan_sources
+from app.menus import comparable_runs, plan_sources
 from app.panel import JobPanel
+from app.run_ids import UNREADABLE, known_run
+from app.tabs.finetune_fields import Fields, more_fields, number, only_used, recipe_values
 from app.views.finetune import SLOTS, view
+from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
+from tinylab.presets import finetune_config
 
-__all__ = ["ID", "TITLE", "build", "make_config", "parse_numbers"]
+__all__ = ["ID", "TITLE", "build", "make_config", "offer_others", "parse_numbers", "recall_other"]
 
 ID, TITLE = "finetune", "Fine-tune"
 
 _INTRO = """
-The shallow model trains on, with the weights of the blocks it kept. The film shows the same noise turning into digits
-better and better.
+The shallow model trains on, with the weights of the blocks it kept: alone, or taught by the model that it was cut from.
+The film shows the same noise turning into digits better and better.
 """
-_DEFAULT = {name: field.default for name, field in FinetuneConfig.model_fields.items()}
+_QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_MASTERS = tuple(dict.fromkeys(master for master, _ in DEPENDS.values()))  # fields that decide which others count
 
 
 def build(lab: Lab) -> None:
-    """Recipe on the left; loss and film on the right."""
+    """Recipe on the left; curves and film on the right."""
     panel = JobPanel("finetune", "Fine-tune", view, SLOTS, hint="Pick which blocks to keep, then press Fine-tune.")
     lab.panels["finetune"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
             gr.Markdown(_INTRO)
-            plan = gr.Dropdown(
-                [],
-                value=None,
-                label="Which blocks",
-                info="a finished search, or a row of a comparison",
-                elem_id="finetune-plan",
-            )
-            by_hand = gr.Textbox(
-                "",
-                label="Or by hand",
-                placeholder="0, 2, 4, 7 or e0, e3, d1",
-                elem_id="finetune-indices",
-                max_lines=1,
-            )
-            with gr.Row():
-                steps = gr.Number(_DEFAULT["steps"], precision=0, label="Steps", elem_id="finetune-steps", min_width=80)
-                seed = gr.Number(0, precision=0, label="Seed", elem_id="finetune-seed", min_width=80)
-            more = _more_fields()
+            plain, (more, heading) = _plain_fields(), more_fields()
+            fields = plain | more
             panel.controls()
+            other = gr.Dropdown(
+                [("nothing", "")],
+                value="",
+                label="Compare with",
+                info="another fine-tuning, in the same pictures",
+                elem_id="finetune-beside",
+            )
         with gr.Column():
             panel.display()
-    fields = {"model": lab.model, "plan": plan, "indices": by_hand, "steps": steps, "seed": seed, **more}
-    panel.wire(make_config, fields)
-    lab.refresh("finetune", plan_sources, plan)
+    panel.wire(make_config, {"model": lab.model, **fields})
+    lab.refresh("finetune", plan_sources, fields["plan"])
+    _wire_recipe(fields, heading)
+    _wire_comparison(panel, other)
 
 
-def _more_fields() -> dict[str, gr.Number | gr.Textbox]:
-    with gr.Accordion("More", open=False, elem_id="finetune-more"):
-        with gr.Row():
-            rate = gr.Number(_DEFAULT["lr"], label="Learning rate", min_width=120)
-            batch = gr.Number(_DEFAULT["batch_size"], precision=0, label="Images a step", min_width=120)
-            ema = gr.Number(_DEFAULT["ema_decay"], label="Averaging decay", min_width=120)
-            every = gr.Number(_DEFAULT["snapshot_every"], precision=0, label="Snapshot every", min_width=120)
-        data = data_field()
-    return {"data": data, "lr": rate, "batch_size": batch, "ema_decay": ema, "snapshot_every": every}
+def _plain_fields() -> Fields:
+    plan = gr.Dropdown(
+        [],
+        value=None,
+        label="Which blocks",
+        info="a finished search, or a row of a comparison",
+        elem_id="finetune-plan",
+    )
+    by_hand = gr.Textbox(
+        "",
+        label="Or by hand",
+        placeholder="0, 2, 4, 7 or e0, e3, d1",
+        elem_id="finetune-indices",
+        max_lines=1,
+    )
+    recipe = gr.Radio(
+        list(CHOICES["recipe"]),
+        value="quick",
+        label=LABELS["recipe"],
+        info="fills in all below; the published one is for long runs on GPUs",
+        elem_id="finetune-recipe",
+    )
+    first = finetune_config("quick").loss
+    loss = gr.Dropdown(
+        list(CHOICES["loss"]), value=first, label=LABELS["loss"], info=LOSS_INFOS[first], elem_id="finetune-loss"
+    )
+    with gr.Row():
+        steps = number("steps", min_width=80)
+        seed = number("seed", min_width=80)
+    return {"plan": plan, "indices": by_hand, "recipe": recipe, "loss": loss, "steps": steps, "seed": seed}
 
 
-def make_config(model: str, plan: str | None, indices: str | None, **values: Any) -> FinetuneConfig:
+def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
+    """A recipe fills the fields; what is chosen decides which of them are shown."""
+    read = [*_MASTERS, *DEPENDS]
+
+    def show_used(recipe: str, *values: Any) -> list[Any]:
+        return only_used(recipe, dict(zip(read, values, strict=True)))
+
+    recipe = fields["recipe"]
+    wiring: dict[str, Any] = {
+        "fn": show_used,
+        "inputs": [recipe, *(fields[name] for name in read)],
+        "outputs": [*(fields[name] for name in DEPENDS), fields["loss"], heading],
+        "queue": False,
+        **_QUIETLY,
+    }
+    for master in _MASTERS:
+        fields[master].input(**wiring)
+    filled = [name for name in fields if name in LABELS and name not in ("recipe", "seed", "data")]
+    outputs = [fields[name] for name in filled]
+    filling = recipe.input(lambda name: recipe_values(name, filled), [recipe], outputs, queue=False, **_QUIETLY)
+    filling.then(**wiring)
+
+
+def _wire_comparison(panel: JobPanel, other: gr.Dropdown) -> None:
+    """The menu goes by the run that is shown; the page is told of the choice, and the address, too."""
+    tell: dict[str, Any] = {"js": "(other) => tinylab.compare('finetune', other)", **_QUIETLY}
+    other.input(None, [other], None, **tell)
+    for event in (
+        gr.on(None, recall_other, None, [other], queue=False, **_QUIETLY),  # on every new page
+        panel.live.submit(offer_others, [panel.live, other], [other], queue=False, **_QUIETLY),
+    ):
+        event.then(None, [other], None, **tell)
+
+
+def recall_other(request: gr.Request) -> gr.Dropdown:
+    """The menu "Compare with" on a new page: what the address names, else nothing."""
+    wanted = request.query_params.get("beside", "")
+    try:
+        found = known_run(wanted).id if wanted else ""
+    except UNREADABLE:
+        found = ""
+    return gr.Dropdown(choices=comparable_runs("finetune", ""), value=found)
+
+
+def offer_others(shown: str, picked: str | None) -> gr.Dropdown:
+    """The menu "Compare with" for the run that is shown; what was picked stays picked as long as it can."""
+    choices = comparable_runs("finetune", shown)
+    if picked in [value for _, value in choices]:
+        return gr.Dropdown(choices=choices)
+    return gr.Dropdown(choices=choices, value="")
+
+
+def make_config(
+    model: str | None, plan: str | None, indices: str | None, recipe: str = "quick", **values: Any
+) -> FinetuneConfig:
     """The form's values as a config; blocks named by hand go before the menu."""
     named = parse_numbers(indices)
     if named is None and not plan:
         raise BadRequest("pick which blocks to keep, or name them by hand, such as 0, 2, 4, 7, 9, 11")
     if named is None:
-        return FinetuneConfig.create(plan=plan, **values)
-    return FinetuneConfig.create(model=model, indices=named, **values)
+        return finetune_config(recipe, plan=plan, **values)
+    return finetune_config(recipe, model=model, indices=named, **values)
 
 
 def parse_numbers(text: str | None) -> tuple[str, ...] | None:

@@ -1,42 +1,53 @@
-"""A fine-tuning: loss, samples on the way, and what it brought."""
+"""A fine-tuning: curves, samples on the way, and what it brought; beside another one, if there is one to compare."""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from app.live import Payload
+from app.views.differences import differences
+from app.views.finetune_curves import Recovery, draw_curves
 from app.views.parts import losses, picture, status_card
-from tinylab.config import FinetuneConfig
-from tinylab.figures import curves
-from tinylab.runs.metrics_db import MetricsReader
+from tinylab.figures import largest_activations
+from tinylab.json_file import read_object
+from tinylab.metrics.layer_activations import activations_from_json
+from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
 from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "view"]
 
-SLOTS = ("status", "result", "snapshots", "loss")
+SLOTS = (
+    "status",
+    "result",
+    "differences",
+    "loss",
+    "distance",
+    "read",
+    "snapshots",
+    "rate",
+    "norm",
+    "warm",
+    "activations",
+)
 _SHOWN = 8  # snapshots; the first and the last always among them
+_MODELS = {"teacher": "full model", "cut": "after the cut", "recovered": "fine-tuned"}
 
 
-def view(run: Run) -> Payload:
-    """Everything the Fine-tune tab shows of a run."""
-    config = cast(FinetuneConfig, run.config())
-    metrics = MetricsReader(run.metrics_path)
-    html, figures = {"status": status_card(run)}, {}
-    points = metrics.scalars("loss")
-    result = run.result()
-    if points:
-        levels = {"full model, held out": result["loss_full"]} if result else {}
-        figures["loss"] = curves(
-            {"loss": points},
-            key=run.id,
-            heading="Training loss",
-            unit="loss",
-            total_steps=config.steps,
-            levels=levels,
-        )
-    snapshots = sorted((run.artifacts / "snapshots").glob("*.png"))
+def view(run: Run, beside: Run | None = None) -> Payload:
+    """Everything the Fine-tune tab shows of a run, and of a second one to compare it with."""
+    shown, other = Recovery(run), Recovery(beside) if beside else None
+    html, figures = {"status": status_card(run)}, draw_curves(shown, other)
+    if other:
+        html["differences"] = differences(shown, other)
+    snapshots = sorted((run.artifacts / SNAPSHOTS).glob("*.png"))
     if snapshots:
         html["snapshots"] = _film(snapshots)
+    activations = _activations(run)
+    if activations:
+        figures["activations"] = activations
+    result = run.result()
     if result:
         named = [
             ("full model", result["loss_full"]),
@@ -47,7 +58,7 @@ def view(run: Run) -> Payload:
     return Payload(html, figures)
 
 
-def _film(snapshots: list) -> str:
+def _film(snapshots: Sequence[Path]) -> str:
     step = max(1, -(-(len(snapshots) - 1) // (_SHOWN - 1)))
     chosen = sorted({*snapshots[::step], snapshots[-1]})
     rows = "".join(
@@ -56,3 +67,12 @@ def _film(snapshots: list) -> str:
         for path in chosen
     )
     return f'<div class="tl-film"><h4>The same noise, sampled on the way</h4>{rows}</div>'
+
+
+def _activations(run: Run) -> dict[str, Any] | None:
+    """The largest hidden values of every block, as far as the job has measured them."""
+    stored = read_object(run.artifacts / ACTIVATIONS) or {}
+    models = {words: activations_from_json(stored[name]) for name, words in _MODELS.items() if name in stored}
+    if not models:
+        return None
+    return largest_activations(models, key=run.id, heading="Largest hidden value by block")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from app.views.settings import loss_label
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, locate_model
@@ -13,7 +14,16 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
 from tinylab.runs.store import find_plan
 
-__all__ = ["STATES", "kept_words", "method_label", "model_label", "plan_label", "run_label", "when"]
+__all__ = [
+    "STATES",
+    "kept_words",
+    "method_label",
+    "model_label",
+    "plan_label",
+    "recovery_label",
+    "run_label",
+    "when",
+]
 
 STATES = {
     "created": "Waiting",
@@ -42,6 +52,13 @@ def run_label(run: Run) -> str:
     seeds = getattr(config, "seeds", ())
     seed = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {config.seed}"
     return " · ".join([*_facts(config), seed, when(status.created), *state])
+
+
+def recovery_label(run: Run) -> str:
+    """A fine-tuning in few words, to tell it from another one."""
+    config = run.config()
+    assert isinstance(config, FinetuneConfig)
+    return f"{loss_label(config.loss)} · {when(run.stored_status().created)}"
 
 
 def plan_label(plan: DepthPlan) -> str:
@@ -87,7 +104,7 @@ def _facts(config: JobConfig) -> list[str]:
             count = len(config.plans) + len(config.methods)
             return [*_other_model(config.model), f"{count} methods", f"{config.steps:,} steps"]
         case FinetuneConfig():
-            return [_source(config), f"{config.steps:,} steps"]
+            return [_source(config), loss_label(config.loss), f"{config.steps:,} steps"]
         case SampleConfig():
             return [f"{1 + len(config.against)} models", f"{config.steps} steps"]
     return [config.kind]

@@ -1,4 +1,4 @@
-"""The command that measures: what half of the blocks saves, and what a search step costs in every way."""
+"""The command that measures: what half of the blocks saves, what steps of searches and of recoveries cost."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from tinylab.bench.options import SearchOptions
     from tinylab.bench.sampling import SamplingRow
     from tinylab.bench.search import SearchRow
+    from tinylab.bench.train import TrainRow
 
-__all__ = ["add_to"]
+__all__ = ["PARTS", "add_to"]
+
+PARTS = ("search", "sampling", "train")
 
 _ABOUT = """Measure, in one process and in turn. "search": steps of the mask search (draw masks, forward, backward; no
 optimizer, whose time is the same for all) where dropped samples run densely, without gradients (exact) or only in part
-(sampled). "sampling": drawing pictures with all blocks and with half of them. Without either: both, and search steps of
-the built-in digits-dit."""
+(sampled). "sampling": drawing pictures with all blocks and with half of them. "train": steps of recovery with some
+losses, and what the loop adds to forward, backward and optimizer. Without a part: search and sampling, and search
+steps of the built-in digits-dit."""
 
 
 def add_to(commands: Commands) -> None:
     """`bench`."""
     command = commands.add("bench", "measure what pruning and the ways of searching save", _bench, _ABOUT)
-    command.add_argument("part", metavar="PART", nargs="?", choices=("search", "sampling"), help="search or sampling")
+    command.add_argument("part", metavar="PART", nargs="?", choices=PARTS, help=" or ".join(PARTS))
     command.add_argument(
         "--rounds", metavar="N", type=int, default=11, help="times that each is measured (default: 11)"
     )
@@ -40,6 +44,15 @@ def add_to(commands: Commands) -> None:
         "--threads", metavar="N", type=int, default=0, help="CPU threads; 0 leaves the choice to torch (default: 0)"
     )
     _add_search_options(command)
+    train = command.add_argument_group("training steps (with the sizes, batch, dtype and compile of the search steps)")
+    train.add_argument(
+        "--losses",
+        metavar="A,B,…",
+        default="diffusion,logit,masked-kd",
+        help="what is learned (default: diffusion,logit,masked-kd)",
+    )
+    train.add_argument("--steps", metavar="N", type=int, default=10, help="of each loss in a round (default: 10)")
+    train.add_argument("--workers", metavar="N", type=int, default=0, help="threads that read ahead (default: 0)")
 
 
 def _add_search_options(command: Parser) -> None:
@@ -82,13 +95,13 @@ def _bench(options: argparse.Namespace) -> int:
     if options.threads < 0 or options.threads > 256:
         raise BadRequest(f"--threads {options.threads}: use 1 to 256, or 0 to leave the choice to torch")
     share_cores()
-    import torch
-
     from tinylab.bench.sampling import measure_sampling
     from tinylab.bench.search import measure_search
 
     asked = _search_options(options)
     use_threads(options.threads)
+    if options.part == "train":
+        return _bench_train(asked, options)
     rows: list[SearchRow] = []
     drawn: list[SamplingRow] = []
     if options.part != "search":
@@ -98,8 +111,7 @@ def _bench(options: argparse.Namespace) -> int:
         rows += measure_search(digits, _progress)
     if options.part != "sampling":
         rows += measure_search(asked, _progress)
-    name = "cpu" if not _on_gpu(asked) else torch.cuda.get_device_name()
-    about = {"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(), "rounds": asked.rounds}
+    about = _about(asked)
     if options.json:
         parts = {"rows": [_finite(asdict(row)) for row in rows]} if options.part != "sampling" else {}
         parts |= {"sampling": [asdict(row) for row in drawn]} if options.part != "search" else {}
@@ -110,6 +122,42 @@ def _bench(options: argparse.Namespace) -> int:
         print_rows([_readable_sampling(row) for row in drawn], options)
     _print_search(rows, options)
     return 0
+
+
+def _bench_train(sizes: SearchOptions, options: argparse.Namespace) -> int:
+    from tinylab.bench.train import TrainOptions, measure_training
+
+    if len(sizes.batches) > 1:
+        raise BadRequest(f"--batch {options.batch}: name one number of images for training steps")
+    asked = TrainOptions(sizes, _list(options.losses), options.steps, options.workers)
+    rows, about = measure_training(asked, _progress), _about(sizes)
+    if options.json:
+        print(json.dumps({**about, "rows": [asdict(row) for row in rows]}))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print_rows([_readable_training(row) for row in rows], options)
+    return 0
+
+
+def _about(sizes: SearchOptions) -> dict[str, Any]:
+    """What all rows have in common."""
+    import torch
+
+    name = "cpu" if not _on_gpu(sizes) else torch.cuda.get_device_name()
+    return {"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(), "rounds": sizes.rounds}
+
+
+def _readable_training(row: TrainRow) -> dict[str, Any]:
+    return {
+        "loss": row.loss,
+        "batch": str(row.batch),
+        "blocks": f"{row.blocks} of {row.teacher_blocks}",
+        "samples/s": f"{row.samples_per_second:.4g}",
+        "step": _milliseconds(row.seconds),
+        "bare step": _milliseconds(row.bare_seconds),
+        "overhead": f"{row.overhead:.1%}",
+        "data wait": f"{row.data_wait:.1%}",
+    }
 
 
 def _search_options(options: argparse.Namespace) -> SearchOptions:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.shared import shared
 from tinylab.cli.table import print_comparison
 from tinylab.config import config_types
 from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.together import together
 
 if TYPE_CHECKING:
     from tinylab.runs.record import Run
@@ -24,7 +26,7 @@ __all__ = ["add_resume", "add_to"]
 def add_to(commands: Commands) -> None:
     """One command a kind of job."""
     for kind, config in config_types().items():
-        command = commands.add(kind, config.summary, _job, description=config.__doc__)
+        command = commands.add(kind, config.summary, shared(_job), description=config.__doc__)
         command.set_defaults(config=config)
         command.add_argument("--out", metavar="DIR", help="run folder to make (default: a new one below runs/)")
         command.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
@@ -36,7 +38,7 @@ def add_to(commands: Commands) -> None:
 
 def add_resume(commands: Commands) -> None:
     """The command that lets a job go on."""
-    command = commands.add("resume", "let a stopped or interrupted run go on", _resume)
+    command = commands.add("resume", "let a stopped or interrupted run go on", shared(_resume))
     command.add_argument("run", metavar="RUN", help="id or folder of the run")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -45,8 +47,9 @@ def _job(options: argparse.Namespace) -> int:
     if getattr(options, "list", False):
         return _methods(options)
     from tinylab.runs.checks import check
+    from tinylab.runs.sharing import on_own_device
 
-    config = config_of(options)
+    config = on_own_device(config_of(options), together().size)
     check(config)
     if options.dry_run:
         print(config.to_json(), end="")

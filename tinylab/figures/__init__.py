@@ -4,12 +4,13 @@ from tinylab.figures.activations import activation_heatmap, far_shares, largest_
 from tinylab.figures.choice import kept_strips, loss_dumbbells, option_bars
 from tinylab.figures.search import keep_heatmap
 from tinylab.figures.study import candidate_scatter
-from tinylab.figures.training import curves
+from tinylab.figures.training import curves, curves_of_two
 
 __all__ = [
     "activation_heatmap",
     "candidate_scatter",
     "curves",
+    "curves_of_two",
     "far_shares",
     "keep_heatmap",
     "kept_strips",

@@ -15,15 +15,23 @@ from tinylab import atomic
 from tinylab.errors import Stopped
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.record import Run, own_process
+from tinylab.runs.tracking import Tracking
 from tinylab.training.recorder import StepRecord
 
-__all__ = ["JobContext"]
+__all__ = ["CompanionContext", "JobContext"]
 
 _HEARTBEAT = 0.5  # seconds between two writes of the status
 
 
 class JobContext:
-    """The recorder of one running job. A SIGTERM or SIGINT asks it to stop; it does so at the next safe point."""
+    """The recorder of one running job. A SIGTERM or SIGINT asks it to stop; it does so at the next safe point.
+
+    Attributes:
+        main: whether this process writes what the job leaves behind. Of several at one job a single one does; the
+            others have a `CompanionContext`, and jobs ask `main` before they save anything by themselves.
+    """
+
+    main = True
 
     def __init__(self, run: Run, *, quiet: bool = False) -> None:
         self.run = run
@@ -34,6 +42,7 @@ class JobContext:
         self._seconds_before = self._status.seconds
         self._quiet = quiet
         self._bar: tqdm | None = None
+        self._tracker = Tracking(run.config(), run.path)
         self._writer = MetricsWriter(run.metrics_path)
         run.write_status(self._status)
 
@@ -44,6 +53,7 @@ class JobContext:
     def record(self, step: int, record: StepRecord) -> None:
         """Store one logged step."""
         self._writer.write(step, record)
+        self._tracker.record(step, record)
 
     def progress(self, step: int, steps: int, message: str = "") -> None:
         """Tell how far the job is; cheap to call at every step."""
@@ -92,6 +102,7 @@ class JobContext:
     def finish(self, state: str, message: str = "") -> None:
         """Write the last status and close everything."""
         self._writer.close()
+        self._tracker.close()
         if self._bar is not None:
             self._bar.close()
         now = time.time()
@@ -120,3 +131,29 @@ class JobContext:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+class CompanionContext(JobContext):
+    """What a process sees that computes along and leaves all reports to the main one."""
+
+    main = False
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._stop = False
+
+    def rewind(self, step: int) -> None:
+        """The main process does."""
+
+    def record(self, step: int, record: StepRecord) -> None:
+        """The main process does."""
+
+    def progress(self, step: int, steps: int, message: str = "") -> None:
+        """The main process tells."""
+
+    def artifact(self, name: str, data: bytes) -> Path:
+        """Where the main process puts the file."""
+        return self.run.artifacts / name
+
+    def finish(self, state: str, message: str = "") -> None:
+        """The main process writes the status."""

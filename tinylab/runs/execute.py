@@ -13,13 +13,16 @@ from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.registry import Registry
 from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check
-from tinylab.runs.context import JobContext
+from tinylab.runs.context import CompanionContext, JobContext
 from tinylab.runs.record import Run
+from tinylab.runs.sharing import check_sharing
 from tinylab.runs.sole import sole_process
 from tinylab.runs.store import new_run
 from tinylab.runs.threads import use_threads
+from tinylab.runs.tracking import check_tracking
+from tinylab.together import together
 
-__all__ = ["JOBS", "execute", "start_run"]
+__all__ = ["JOBS", "execute", "execute_along", "start_run"]
 
 JOBS: Registry = Registry("job")
 for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "study", "recipes", "encode"):
@@ -29,6 +32,8 @@ for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "stud
 def start_run(config: JobConfig, path: Path | None = None) -> Run:
     """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
     check(config)
+    check_sharing(config, together().size)
+    check_tracking(config)
     found = anchored(config)
     return Run.create(path, found) if path else new_run(found)
 
@@ -41,43 +46,57 @@ def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
         BadRequest, Failure, Stopped: as the job does; the run's status says the same.
     """
     with atomic.disk_errors(f"free some space, then `tinylab resume {run.path}`"), sole_process(run):
+        run.sweep()
         stored = run.stored_status()
         if stored.state == "finished":  # by a process that was faster
             return run.result()
         try:
             config = run.config()
+            check_sharing(config, together().size)
             context = JobContext(run, quiet=quiet)
         except (BadRequest, Failure) as error:
             run.write_status(replace(stored, state="failed", message=str(error)))
             raise
+        together().begin(str(run.path.absolute()))
         return _compute(config, context)
 
 
+def execute_along(run: Run) -> None:
+    """Compute a share of the job of `run`, which the main process executes, and write nothing."""
+    config, context = run.config(), CompanionContext(run)
+    with context.signals():
+        use_threads(config.threads)
+        JOBS.get(config.kind).run(config, context)
+
+
 def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
-    try:
-        with context.signals():
+    with context.signals():  # to the end: a launcher that ends all processes must not keep the last status from disk
+        try:
             use_threads(config.threads)
             result = JOBS.get(config.kind).run(config, context)
             context.run.write_result(result)
-    except Stopped as stop:
-        context.finish("stopped", str(stop))
-        raise
-    except KeyboardInterrupt:
-        context.finish("interrupted", "ended before the next checkpoint; resume it")
-        raise Stopped("interrupted") from None
-    except (BadRequest, Failure) as error:
-        context.finish("failed", str(error))
-        raise
-    except Exception as error:
-        _finish_unexpected(context, error)
-        raise
-    context.finish("finished")
-    return result
+        except Stopped as stop:
+            context.finish("stopped", str(stop))
+            raise
+        except KeyboardInterrupt:
+            context.finish("interrupted", "ended before the next checkpoint; resume it")
+            raise Stopped("interrupted") from None
+        except (BadRequest, Failure) as error:
+            context.finish("failed", str(error))
+            raise
+        except Exception as error:
+            trouble = together().trouble(error)
+            _finish_unexpected(context, error, trouble)
+            if trouble:
+                raise Failure(trouble) from error
+            raise
+        context.finish("finished")
+        return result
 
 
-def _finish_unexpected(context: JobContext, error: Exception) -> None:
-    """Say in the status what a person can do; the traceback goes to the run's log."""
-    message = f"{type(error).__name__}: {error}"
+def _finish_unexpected(context: JobContext, error: Exception, trouble: str) -> None:
+    """Say in the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
+    message = trouble or f"{type(error).__name__}: {error}"
     try:
         with atomic.disk_errors("free some space and resume"):
             raise error

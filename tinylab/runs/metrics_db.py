@@ -54,12 +54,15 @@ class MetricsWriter:
             lists = [(step, name, _encode(values)) for name, values in record.vectors.items()]
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", lists)
 
-    def rewind(self, step: int, until: int | None = None) -> None:
-        """Drop everything after `step`, or the steps after it up to and with `until`."""
-        last = sys.maxsize if until is None else until
+    def rewind(self, step: int, until: int | None = None, *, spare: str = " ") -> None:
+        """Drop everything after `step`, or the steps after it up to and with `until`.
+
+        Names that begin with `spare` stay: they are of another part of the job, which counts steps of its own.
+        """
+        span = step, sys.maxsize if until is None else until, f"{spare}*"
         with self._sound(), self._db:
             for table in ("scalars", "vectors"):
-                self._db.execute(f"DELETE FROM {table} WHERE step > ? AND step <= ?", (step, last))
+                self._db.execute(f"DELETE FROM {table} WHERE step > ? AND step <= ? AND name NOT GLOB ?", span)
 
     def close(self) -> None:
         """Close the file and leave it alone in its folder, readable where nothing can be written."""

@@ -20,6 +20,7 @@ def save_plan_and_model(
     """Cut `model` by `plan` and save both in the run; the shallow model, and what `measure` finds, if given."""
     shallow = apply_plan(model, plan)
     losses = {"loss_full": measure(model), "loss_pruned": measure(shallow)} if measure else {}
-    save_model(shallow, context.run.model_path, card=shallow_card(plan, recovered=None, scores=losses))
-    plan.save(context.run.plan_path)
+    if context.main:
+        save_model(shallow, context.run.model_path, card=shallow_card(plan, recovered=None, scores=losses))
+        plan.save(context.run.plan_path)
     return shallow, losses

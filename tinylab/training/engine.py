@@ -128,7 +128,7 @@ def _accelerator(task: Task, config: LoopConfig) -> Accelerator:
         mixed_precision="no",  # see `autocast`: it is the same for whole and spread weights
         fsdp_plugin=plugin,
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=find_unused)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)],
     )
     if plugin and accelerator.distributed_type == DistributedType.MULTI_CPU:
         # Accelerate 1.15 spreads weights over GPUs only; PyTorch's own part of it works over gloo, too.

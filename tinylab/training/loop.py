@@ -160,6 +160,7 @@ class _Training:
         parts = gathered(parts, keep=self.engine.main)
         if self.engine.main:
             save_checkpoint(self.checkpoints, done, parts)
+        self.engine.team.wait()  # whoever looks for a checkpoint from now on finds this one
 
 
 def _bring_up_to_date(task: Task) -> None:

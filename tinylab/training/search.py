@@ -21,11 +21,13 @@ from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.mask_for import mask_for
 from tinylab.pruning.verdict import Verdict, judge
+from tinylab.together import together
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.computed import autocast, computed, models_of
 from tinylab.training.ema import Ema
 from tinylab.training.lora import add_lora
 from tinylab.training.recorder import StepRecord
+from tinylab.training.shares import rows_of
 
 __all__ = ["SearchTask", "mask_record"]
 
@@ -143,12 +145,14 @@ class SearchTask:
         return (self.objective.forward(self.model, x, y, draw) - target).square().flatten(1).mean(dim=1)
 
     def trial_steps(self) -> dict[str, Callable[[], None]]:
-        """The ways with equal gradients, each as one step forward and back that changes nothing."""
+        """The ways with equal gradients, each as one micro-batch forward and back that changes nothing."""
+        shares = {"processes": together().size, "accumulation": self.config.accumulation}
+        part = rows_of(self.images, process=0, **shares)[0]
 
         def step(way: Way) -> None:
             before, self.way = self.way, way
             self.mask.eval()  # so that it does not count what it draws
-            batch = self.batch(0, slice(None)).to(self.device)
+            batch = self.batch(0, part).to(self.device)
             with computed(models_of(self), self.config):
                 with autocast(self.config, self.device):
                     loss = self.loss(0, batch)

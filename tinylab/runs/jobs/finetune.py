@@ -62,12 +62,13 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         warm_recorder=PartRecorder(context, "warm-start", "warm start", 0, config.warm_steps),
         on_step=on_step,
     )
+    if not context.main:  # one process is enough to judge it
+        return {}
     result["loss_finetuned"] = loss(recovered)
     models = {"teacher": teacher, "cut": apply_plan(teacher, plan), "recovered": recovered}
     found = {name: activations_to_json(measure_activations(m, objective, held_out)) for name, m in models.items()}
     context.artifact(ACTIVATIONS, json.dumps(found).encode())
-    if context.main:
-        save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config, scores=result))
+    save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config, scores=result))
     return {
         **result,
         "kept": {stack: list(indices) for stack, indices in plan.kept.items()},

@@ -77,7 +77,8 @@ def _search(task: SearchTask, context: JobContext, number: int, count: int) -> _
     """Search with one seed, and decide."""
     config = task.config
     folder = context.run.checkpoints / f"seed-{config.seed}" if config.seeds else context.run.checkpoints
-    folder.mkdir(exist_ok=True)
+    if context.main:
+        folder.mkdir(exist_ok=True)
     run_loop(task, config, folder, _SeedRecorder(context, number, count, config.seed))
     if config.decision == "perturbation":
         steps = config.steps * count

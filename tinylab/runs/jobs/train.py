@@ -39,6 +39,8 @@ def run(config: TrainConfig, context: JobContext) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     train = _train_reader if preset.family == "reader" else _train_denoiser
     trained, scores, pictures = train(config, context)
+    if not context.main:
+        return {}
     card = training_card(config, preset, scores, context.run, device=_device_name(next(trained.parameters()).device))
     save_model(trained, context.run.model_path, card=card, pictures=pictures)
     return scores
@@ -68,6 +70,8 @@ def _train_denoiser(config: TrainConfig, context: JobContext) -> tuple[Denoiser,
     task = DenoiseTask(model, objective, train, config, floor=0.0)
     run_loop(task, config, context.run.checkpoints, context)
     denoiser = task.ema.module
+    if not context.main:  # one process is enough to judge it
+        return denoiser, {}, {}
     losses = {
         n: held_out_loss(denoiser, objective, s, repeats=4) for n, s in (("train", train), ("held_out", held_out))
     }

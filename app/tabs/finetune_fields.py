@@ -1,0 +1,133 @@
+"""The many fields of a recovery, in small groups, and how a recipe fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from app.fields import data_field
+from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use
+from tinylab.config import FinetuneConfig
+from tinylab.presets import finetune_config
+
+__all__ = ["Fields", "more_fields", "number", "only_used", "option", "recipe_values"]
+
+Fields = dict[str, Any]  # components by the setting they are for
+
+_QUICK = finetune_config("quick")
+_WHOLE = {name for name, field in FinetuneConfig.model_fields.items() if field.annotation is int}
+_INFOS = {
+    "alpha": "the images get the rest",
+    "mask_sigma": "deviations",
+    "lr_floor": "share of it",
+    "warmup": "steps",
+    "accumulation": "of a step",
+    "label_dropout": "share, for guidance",
+    "snapshot_every": "steps; 0: never",
+    "scored_samples": "of digits",
+    "log_every": "steps",
+    "checkpoint_every": "steps",
+}
+
+
+def number(name: str, **look: Any) -> gr.Number:
+    """A field for the number `name` of a recipe."""
+    return gr.Number(
+        getattr(_QUICK, name),
+        precision=0 if name in _WHOLE else None,
+        label=LABELS[name],
+        info=_INFOS.get(name),
+        visible=_used(name),
+        elem_id=f"finetune-{name.replace('_', '-')}",
+        **{"min_width": 120, **look},
+    )
+
+
+def option(name: str) -> gr.Radio:
+    """A field for one of a few choices of a recipe."""
+    return gr.Radio(
+        list(CHOICES[name]),
+        value=getattr(_QUICK, name),
+        label=LABELS[name],
+        visible=_used(name),
+        elem_id=f"finetune-{name.replace('_', '-')}",
+    )
+
+
+def _tick(name: str) -> gr.Checkbox:
+    return gr.Checkbox(getattr(_QUICK, name), label=LABELS[name], elem_id=f"finetune-{name.replace('_', '-')}")
+
+
+def _used(name: str) -> bool:
+    return in_use(name, _QUICK.model_dump())
+
+
+def more_fields() -> tuple[Fields, gr.Markdown]:
+    """Everything that is not in plain view, and the heading over what the teacher teaches."""
+    with gr.Accordion("More", open=False, elem_id="finetune-more"):
+        heading = _group("What is taught", visible=_taught(_QUICK.model_dump()))
+        return {**_teaching(), **_start(), **_training(), **_on_the_way(), **_machine()}, heading
+
+
+def _group(title: str, *, visible: bool = True) -> gr.Markdown:
+    return gr.Markdown(f"#### {title}", elem_classes="tl-group", visible=visible)
+
+
+def _taught(values: Mapping[str, Any]) -> bool:
+    """Whether there is anything to set about the teacher."""
+    return any(in_use(name, values) for name, (master, _) in DEPENDS.items() if master == "loss")
+
+
+def _teaching() -> Fields:
+    with gr.Row():
+        weights = {name: number(name) for name in ("alpha", "beta")}
+    options = {"beta_decay": option("beta_decay"), "layer_map": option("layer_map")}
+    return {**weights, **options, "mask_sigma": number("mask_sigma"), "mask": option("mask")}
+
+
+def _start() -> Fields:
+    _group("Start")
+    return {"warm_start": option("warm_start"), "warm_steps": number("warm_steps")}
+
+
+def _training() -> Fields:
+    _group("Training")
+    names = ("lr", "lr_floor", "warmup", "batch_size", "accumulation", "clip", "ema_decay", "label_dropout")
+    with gr.Row():
+        numbers = {name: number(name) for name in names}
+    return {**numbers, "lr_scaling": option("lr_scaling"), "lr_batch": number("lr_batch")}
+
+
+def _on_the_way() -> Fields:
+    _group("On the way")
+    with gr.Row():
+        names = ("snapshot_every", "scored_samples", "log_every", "checkpoint_every")
+        return {name: number(name) for name in names}
+
+
+def _machine() -> Fields:
+    _group("Data and machine")
+    data, precision = data_field(), option("precision")
+    return {"data": data, "precision": precision, **{n: _tick(n) for n in ("gradient_checkpointing", "compile")}}
+
+
+def recipe_values(recipe: str, names: Sequence[str]) -> list[Any]:
+    """What a recipe puts into the fields called `names`."""
+    config = finetune_config(recipe)
+    return [getattr(config, name) for name in names]
+
+
+def only_used(recipe: str, values: Mapping[str, Any]) -> list[Any]:
+    """Updates of the fields in `DEPENDS`, of the menu of losses and of the heading over what is taught.
+
+    What the chosen loss does not look at is hidden. If it was left empty it gets the recipe's value, so that nobody is
+    asked for what cannot be seen.
+    """
+    updates = []
+    for name in DEPENDS:
+        used = in_use(name, values)
+        empty = not used and values[name] is None
+        updates.append(gr.update(visible=used, **({"value": getattr(finetune_config(recipe), name)} if empty else {})))
+    return [*updates, gr.update(info=LOSS_INFOS[values["loss"]]), gr.update(visible=_taught(values))]

@@ -1,0 +1,60 @@
+"""Commands that several processes carry out together: the main one speaks, the others compute along."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from tinylab.errors import Failure, Stopped
+from tinylab.together import Together, launched, meet, part
+
+__all__ = ["shared"]
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def shared(handler: Handler) -> Handler:
+    """The command as it is, in one process; in several the main one carries it out and the others help."""
+
+    @wraps(handler)
+    def run(options: argparse.Namespace) -> int:
+        if launched() == 1:
+            return handler(options)
+        from tinylab.runs.threads import share_cores
+
+        share_cores()
+        team = meet()
+        try:
+            status = handler(options) if team.main else _help(team)
+        finally:
+            team.over()
+        part()
+        return status
+
+    return run
+
+
+def _help(team: Together) -> int:
+    """Compute along until the job is done; 0 also where the main process says how it ended.
+
+    Raises:
+        Failure: what went wrong in this process alone.
+    """
+    job = team.listen()
+    if not job:
+        return 0
+    from tinylab.runs.execute import execute_along
+    from tinylab.runs.record import Run
+
+    try:
+        execute_along(Run.open(Path(job)))
+    except Stopped:  # all stopped at the same step
+        return 0
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        if team.confess(what):
+            return 0
+        raise Failure(f"process {team.rank}: {what}") from error
+    return 0

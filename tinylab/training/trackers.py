@@ -1,0 +1,119 @@
+"""Programs that show curves, by name. Each is a library of its own, imported when a run uses it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from tinylab.errors import BadRequest
+from tinylab.registry import Registry
+
+__all__ = ["TRACKERS", "Tracker", "check_tracker"]
+
+
+class Tracker(Protocol):
+    """Shows the numbers of one run.
+
+    Attributes:
+        library: the module without which it does not work.
+    """
+
+    library: ClassVar[str]
+
+    @classmethod
+    def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
+        """Take up the run in `folder`, where the files go, with its next record at `step`."""
+        ...
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Show one logged step."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
+
+class TensorBoard:
+    """Event files in `tensorboard/`."""
+
+    library: ClassVar[str] = "tensorboard"
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    @classmethod
+    def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
+        """Records from `step` on that an earlier process left are no longer shown."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        return cls(SummaryWriter(str(folder / "tensorboard"), purge_step=step, flush_secs=10))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """One point of every curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+
+class _Session:
+    """What trackio and wandb have in common: one run of a project at a time in a process."""
+
+    library: ClassVar[str]
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """One point of every curve."""
+        self._library.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._library.finish()
+
+
+class Trackio(_Session):
+    """A local database in `trackio/`, unless TRACKIO_DIR names another place."""
+
+    library: ClassVar[str] = "trackio"
+
+    @classmethod
+    def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
+        """The library reads its folder from the environment when it is imported."""
+        os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
+        library = importlib.import_module(cls.library)
+        library.init(project="tinylab", name=folder.name, config=dict(config), resume="allow")
+        return cls(library)
+
+
+class WandB(_Session):
+    """A service on the network; its local files go to `wandb/`."""
+
+    library: ClassVar[str] = "wandb"
+
+    @classmethod
+    def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
+        """A resumed run goes on under its name."""
+        library = importlib.import_module(cls.library)
+        given = {"id": folder.name, "name": folder.name, "dir": str(folder), "config": dict(config)}
+        library.init(project="tinylab", resume="allow", **given)
+        return cls(library)
+
+
+TRACKERS: Registry[type[Tracker]] = Registry("tracker")
+for _kind, _name in ((TensorBoard, "tensorboard"), (Trackio, "trackio"), (WandB, "wandb")):
+    TRACKERS.register(_name, f"{__name__}:{_kind.__name__}", summary=(_kind.__doc__ or "").split(".")[0])
+
+
+def check_tracker(name: str) -> None:
+    """BadRequest if the library behind a tracker is not there; "none" needs none."""
+    if name != "none" and importlib.util.find_spec(TRACKERS.get(name).library) is None:
+        raise BadRequest(f"--tracker {name}: that library is not here; `pip install tinylab[{name}]` brings it")
