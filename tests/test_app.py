@@ -48,8 +48,8 @@ FORMS: dict[str, tuple[Callable[..., JobConfig], dict[str, Any]]] = {
     ),
     "finetune": (
         finetune.make_config,
-        {"model": "digits-dit", "plan": None, "indices": "0, 2 4", "steps": 5, "seed": 1, "lr": 0.1}
-        | {"batch_size": 8, "ema_decay": 0.9, "snapshot_every": 2},
+        {"model": "digits-dit", "plan": None, "indices": "0, 2 4", "recipe": "published", "loss": "logit", "steps": 5}
+        | {"seed": 1, "lr": 0.1, "batch_size": 8, "ema_decay": 0.9, "snapshot_every": 2, "alpha": 0.5},
     ),
     "sample": (
         generate.make_config,

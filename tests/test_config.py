@@ -14,6 +14,7 @@ from tinylab.config import (
     FinetuneConfig,
     JobConfig,
     PruneConfig,
+    RecipesConfig,
     SampleConfig,
     SearchConfig,
     TrainConfig,
@@ -30,6 +31,7 @@ CHANGED = [
     SearchConfig.create(pattern="1:2", weights="frozen", tau_start=2.5, model="runs/x"),
     PruneConfig.create(indices=(0, 2, 5), method="indices", device="cpu"),
     FinetuneConfig.create(run="20260101-search", snapshot_every=0),
+    RecipesConfig.create(recipes=("logit", "masked-kd:mask=joint+beta=0.5"), seeds="0-2"),
     SampleConfig.create(against=("a", "b"), classes=(3, 7), sampler="ddim", guidance=0),
     CompareConfig.create(methods=(), plans=("p.json",), steps=0),
     EncodeConfig.create(data="pictures", flips=False, dtype="float32", skip_broken=True),
@@ -45,7 +47,7 @@ def refusal(cls: type[JobConfig], **values: Any) -> str:
 
 
 def test_there_is_one_config_for_every_kind_of_job() -> None:
-    assert KINDS == ["compare", "encode", "finetune", "prune", "sample", "search", "study", "train"]
+    assert KINDS == ["compare", "encode", "finetune", "prune", "recipes", "sample", "search", "study", "train"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinylab.figures import curves, keep_heatmap, kept_strips, loss_dumbbells, option_bars
+from tinylab.figures import curves, curves_of_two, keep_heatmap, kept_strips, loss_dumbbells, option_bars
 from tinylab.figures.training import smooth
 from tinylab.pruning.layout import Layout
 
@@ -24,6 +24,13 @@ MAKERS = {
         {"loss": [(1, 0.9), (2, 0.5)]}, key="run", heading="loss", unit="loss", levels={"full": 0.1}, total_steps=9
     ),
 }
+MAKERS["curves of two"] = lambda: curves_of_two(
+    {"a": {"loss": [(1, 0.9)], "kd": [(1, 0.1)]}, "b": {"loss": [(1, 0.8), (2, 0.3)]}},
+    key="run",
+    heading="loss",
+    unit="loss",
+    log=True,
+)
 every_figure = pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
 
 
@@ -117,6 +124,59 @@ def test_curves_show_what_was_measured_beside_the_smoothed_line_and_levels_acros
     assert raw["y"] == [0.9, 0.5]
     assert line["y"] == smooth([0.9, 0.5])
     assert (level["x"], level["y"]) == ([0, 9], [0.1, 0.1])
+
+
+TERMS = {"loss": [(1, 0.9), (2, 0.5)], "kd": [(1, 0.04), (2, 0.001)]}
+
+
+def test_several_curves_have_one_entry_each_in_the_legend() -> None:
+    traces = curves(TERMS, key="run", heading="loss", unit="loss", log=True)["data"]
+    shown = [trace for trace in traces if trace.get("showlegend") is not False]
+    assert [trace["name"] for trace in shown] == ["loss", "kd"]
+    assert [trace["y"] for trace in shown] == [smooth([0.9, 0.5]), smooth([0.04, 0.001])]
+    raw = [trace for trace in traces if trace.get("showlegend") is False]
+    assert [trace["y"] for trace in raw] == [[0.9, 0.5], [0.04, 0.001]]
+    assert [trace["legendgroup"] for trace in raw] == ["loss", "kd"]  # a click hides both
+
+
+def test_curves_on_a_log_scale_all_lie_inside() -> None:
+    found = curves(TERMS, key="run", heading="loss", unit="loss", log=True)["layout"]["yaxis"]
+    assert found["range"][0] < math.log10(0.001) and math.log10(0.9) < found["range"][1]
+    assert {"0.001", "0.01", "0.1"} <= set(found["ticktext"])
+    assert len(found["ticktext"]) <= 9
+    wide = {"a": [(1, 1e-6), (2, 1e4)]}
+    found = curves(wide, key="run", heading="loss", unit="loss", log=True)["layout"]["yaxis"]
+    assert [math.log10(value) for value in found["tickvals"]] == pytest.approx(range(-6, 5))
+
+
+def test_curve_as_it_is_goes_through_its_points_and_marks_few() -> None:
+    (line,) = curves({"share": [(0, 0.1), (5, 0.4)]}, key="run", heading="", unit="share", smoothed=False)["data"]
+    assert (line["x"], line["y"], line["mode"]) == ([0, 5], [0.1, 0.4], "lines+markers")
+    many = [(step, 0.1 * step) for step in range(100)]
+    (line,) = curves({"share": many}, key="run", heading="", unit="share", smoothed=False)["data"]
+    assert line["mode"] == "lines"
+
+
+def test_two_runs_differ_in_dashes_and_their_lines_in_colour() -> None:
+    runs = {"a": TERMS, "b": {"loss": TERMS["loss"], "vb": [(1, 0.2)]}}
+    traces = curves_of_two(runs, key="run", heading="loss", unit="loss", log=True)["data"]
+    shown = [trace["name"] for trace in traces if trace.get("showlegend") is not False]
+    assert shown == ["loss", "kd", "vb", "a", "b"]
+    drawn = [trace for trace in traces if trace["x"] != [None]]
+    assert len({(trace["name"], trace["line"]["dash"]) for trace in drawn}) == 4
+    by_name = {trace["name"]: set() for trace in drawn}
+    for trace in drawn:
+        by_name[trace["name"]].add(trace["line"]["color"])
+    assert all(len(colours) == 1 for colours in by_name.values())
+    assert len(set.union(*by_name.values())) == 3
+    assert {trace["hovertemplate"].split("<br>")[0] for trace in drawn} == {"loss, a", "loss, b", "kd, a", "vb, b"}
+
+
+def test_two_runs_of_one_line_differ_in_colour_and_are_named_themselves() -> None:
+    runs = {"a": {"norm": [(1, 0.5), (2, 0.4)]}, "b": {"norm": [(1, 0.3)]}}
+    one, two = curves_of_two(runs, key="run", heading="norm", unit="norm", smoothed=False)["data"]
+    assert (one["name"], one["y"], two["name"], two["y"]) == ("a", [0.5, 0.4], "b", [0.3])
+    assert one["line"]["color"] != two["line"]["color"] and one["line"]["dash"] != two["line"]["dash"]
 
 
 def test_smoothing_leaves_a_constant_alone_and_starts_at_the_first_value() -> None:

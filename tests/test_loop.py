@@ -146,7 +146,7 @@ def test_finished_run_computes_nothing_more(build_task: BuildTask, uninterrupted
 def test_first_last_and_every_second_step_are_logged(uninterrupted: Finished) -> None:
     assert list(uninterrupted[1]) == [1, 2, 4, 6, 8, 9]
     for record in uninterrupted[1].values():
-        assert set(record.scalars) == {"loss", "mse", "vb", "lr"}
+        assert list(record.scalars) == ["loss", "mse", "vb", "lr", "grad_norm"]
         assert record.scalars["loss"] == pytest.approx(record.scalars["mse"] + record.scalars["vb"], rel=1e-5)
 
 
@@ -191,6 +191,17 @@ def test_gradient_that_is_no_number_is_never_saved(
     checkpoint = latest_checkpoint(tmp_path)
     assert (checkpoint and checkpoint.step) == saved
     assert checkpoint is None or all(value.isfinite().all() for value in checkpoint.tensors.values())
+
+
+def test_logged_gradient_norm_is_the_one_before_clipping(build_task: BuildTask, tmp_path: Path) -> None:
+    values, norms = {**CONFIG.model_dump(exclude={"kind"}), "steps": 1}, []
+    for clip in (1e-3, 1e9):
+        config, memory = TrainConfig.create(**{**values, "clip": clip}), MemoryRecorder()
+        task = build_task(config=config)
+        run_loop(task, config, tmp_path / str(clip), memory)
+        norms.append(memory.records[1].scalars["grad_norm"])
+    gradients = [p.grad for p in task.model.parameters() if p.grad is not None]
+    assert norms[0] == norms[1] == pytest.approx(torch.cat([g.flatten() for g in gradients]).norm().item(), rel=1e-5)
 
 
 def test_gradients_are_clipped(build_task: BuildTask, tmp_path: Path) -> None:

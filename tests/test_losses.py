@@ -12,6 +12,7 @@ from torch import Tensor
 from tinylab.config import FinetuneConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import Losses, objective_for
+from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
@@ -157,8 +158,22 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn_of_it(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("loss", "passes"), [("diffusion", 0), ("logit", 1), ("masked-kd", 1)])
+def test_the_teacher_runs_once_and_is_told_what_the_student_is(
+    build_tiny: Callable[..., Denoiser], family: str, loss: str, passes: int
+) -> None:
+    student, teacher, plan = cut(build_tiny, family)
+    told: dict[str, list[Tensor]] = {"student": [], "teacher": []}
+    for name, model in (("student", student), ("teacher", teacher)):
+        model.register_forward_hook(lambda m, args, out, name=name: told[name].append(args[2]))
+    judged(loss, student, teacher, plan)
+    assert (len(told["student"]), len(told["teacher"])) == (1, passes)
+    assert all(torch.equal(hidden, told["student"][0]) for hidden in told["teacher"])
+    assert (told["student"][0] == 10).any()  # some classes are hidden, from both
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_both_models_see_the_same_noise(build_tiny: Callable[..., Denoiser], family: str) -> None:
-    """The gap to a teacher that says nothing but zeros is the size of what the student says."""
     student, teacher, _ = cut(build_tiny, family)
     batch, objective = batch_of(teacher), objective_for(teacher)
     truth = objective.compare(student, teacher, batch.x, batch.y, batch.draw).truth
@@ -171,8 +186,6 @@ def test_both_models_see_the_same_noise(build_tiny: Callable[..., Denoiser], fam
 
 
 def test_an_unknown_loss_is_refused_with_the_names() -> None:
-    from tinylab.errors import BadRequest
-
     with pytest.raises(BadRequest, match="loss: input should be 'diffusion', 'logit'"):
         FinetuneConfig.create(loss="magic")
     with pytest.raises(BadRequest, match="unknown loss 'magic'; choose one of: diffusion, logit, feature, masked-kd"):

@@ -105,11 +105,10 @@ def test_a_job_of_two_is_one_run_that_stops_and_goes_on(tiny_folder: str, tmp_pa
         **{"model": tiny_folder, "indices": (0, 2), "steps": 24, "batch_size": 8, "log_every": 1, "threads": 1},
         **{"checkpoint_every": 1000, "snapshot_every": 24, "scored_samples": 0, "device": "cpu"},
     )
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in config.model_dump().items() if value is not None]
-    options = [option for option in options if not option.startswith(("--kind", "--indices", "--device"))]
-    options = [option for option in options if "=False" not in option]
+    asked = config.model_dump(include=config.model_fields_set - {"indices", "device"})
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in asked.items()]
     process = launch("-m", "tinylab", "finetune", "--indices", "0,2", "--quiet", *options)
-    wait_for(lambda: any(runs.glob("*/status.json")))
+    wait_for(lambda: any(runs.glob("*/config.json")))
     (folder,) = runs.iterdir()
     run = Run.open(folder)
     wait_for(lambda: (run.artifacts / "snapshots" / "0000000.png").exists())  # just before the first step

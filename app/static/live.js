@@ -39,7 +39,7 @@ function write(slot, text) {
 function fitLegend(name, figure) {
   const legend = slots[name].querySelector(".legend .bg");
   const taken = legend ? HEADING + legend.getBoundingClientRect().height : 0;
-  const more = Math.max(0, Math.ceil(taken - figure.layout.margin.t));
+  const more = legend ? Math.ceil(taken - figure.layout.margin.t) : 0;
   if (Math.abs(more - (room[name] || 0)) < 3) return;
   room[name] = more;
   draw(name, figure, true);
@@ -50,7 +50,7 @@ function draw(name, figure, fitted = false) {
   slot.hidden = false;
   if (!visible()) return; // drawn at its size when the tab is opened
   const { height, margin, ...rest } = figure.layout;
-  const narrow = root.clientWidth < 500;
+  const narrow = slot.clientWidth < 500;
   const more = room[name] || 0;
   const font = { color: css.color, family: css.fontFamily, size: narrow ? 11 : 13 };
   const layout = { ...rest, font, margin: { ...margin, t: margin.t + more }, autosize: true };

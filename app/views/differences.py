@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
-from app.views.finetune_curves import Recovery
+from app.views.finetune_curves import Recovery, names_of_two
 from app.views.names import kept_words
 from app.views.parts import table
 from app.views.settings import LABELS, in_use, setting_words
@@ -20,7 +20,7 @@ def differences(shown: Recovery, other: Recovery) -> str:
     """A table of both as HTML."""
     results, settings = list(_results(shown, other)), list(_settings(shown, other))
     note = "" if settings else '<p class="tl-note">All their settings are the same.</p>'
-    head = ["", shown.label, other.label]
+    head = ["", *names_of_two(shown, other)]
     rows = [[html.escape(cell) for cell in row] for row in (*results, *settings)]
     return f"<h4>Two recoveries: what came of them, and what differs</h4>{table(head, rows)}{note}"
 

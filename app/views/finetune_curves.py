@@ -8,16 +8,17 @@ from functools import cached_property
 from typing import Any, cast
 
 from app.views.names import recovery_label
+from app.views.settings import loss_label
 from tinylab.config import FinetuneConfig
 from tinylab.figures import curves, curves_of_two
 from tinylab.figures.training import Points
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 
-__all__ = ["Recovery", "draw_curves"]
+__all__ = ["Recovery", "draw_curves", "names_of_two"]
 
 # The loss and its terms, by the names of their curves: what the legend calls them.
-_TERMS = {"loss": "loss", "kd": "teacher's output", "features": "hidden states", "mse": "images", "vb": "variance"}
+_TERMS = {"loss": "loss", "mse": "images", "vb": "variance", "kd": "teacher's output", "features": "hidden states"}
 _MOST = 1000  # points of a curve; of more, every so-manieth
 
 
@@ -35,11 +36,6 @@ class Recovery:
         """What was asked."""
         return cast(FinetuneConfig, self.run.config())
 
-    @cached_property
-    def label(self) -> str:
-        """What it is called beside another one."""
-        return recovery_label(self.run)
-
     def points(self, name: str) -> list[tuple[int, float]]:
         """One curve, thinned to what a picture can show."""
         found = MetricsReader(self.run.metrics_path).scalars(name)
@@ -52,9 +48,13 @@ class Recovery:
         return found[-1][1] if found else None
 
     def terms(self) -> dict[str, Points]:
-        """The loss and its terms, by what the legend calls them; a term that is zero throughout is none."""
+        """The loss and its terms, by what the legend calls them.
+
+        A term that is zero throughout is none, and a single term is the loss itself.
+        """
         found = {words: self.points(name) for name, words in _TERMS.items()}
-        return {words: points for words, points in found.items() if any(value for _, value in points)}
+        terms = {words: points for words, points in found.items() if any(value for _, value in points)}
+        return terms if len(terms) > 2 else {"loss": found["loss"]}
 
 
 _Draw = Callable[[Recovery, Recovery | None], _Figure | None]
@@ -88,9 +88,20 @@ def _draw(
     if other is None or not any(beside.values()):
         return curves(lines, key=shown.run.id, total_steps=end, levels=levels, legend=legend, **look)
     end = max(end, getattr(other.config, steps))
-    name = other.label if other.label != shown.label else other.run.id
-    key = f"{shown.run.id}+{other.run.id}"
-    return curves_of_two({shown.label: lines, name: beside}, key=key, total_steps=end, **look)
+    key, (one, two) = f"{shown.run.id}+{other.run.id}", names_of_two(shown, other)
+    return curves_of_two({one: lines, two: beside}, key=key, total_steps=end, **look)
+
+
+def names_of_two(shown: Recovery, other: Recovery) -> tuple[str, str]:
+    """What tells two runs from each other: their losses if those differ, else also when they were made."""
+    both = (shown, other)
+    for names in (
+        [loss_label(recovery.config.loss) for recovery in both],
+        [recovery_label(recovery.run) for recovery in both],
+    ):
+        if names[0] != names[1]:
+            return names[0], names[1]
+    return shown.run.id, other.run.id
 
 
 def _losses(shown: Recovery, other: Recovery | None) -> _Figure | None:
@@ -113,14 +124,14 @@ def _losses(shown: Recovery, other: Recovery | None) -> _Figure | None:
     )
 
 
-def _single(name: str, unit: str, heading: str, *, log: bool = False, **look: Any) -> _Draw:
+def _single(name: str, unit: str, heading: str, *, log: bool = False, **more: Any) -> _Draw:
     """Draws one small picture of one curve; on a log scale if wished for and possible."""
 
     def draw(shown: Recovery, other: Recovery | None) -> _Figure | None:
         lines, beside = {unit: shown.points(name)}, {unit: other.points(name)} if other else {}
         positive = all(value > 0 for points in (*lines.values(), *beside.values()) for _, value in points)
-        look["log"] = log and positive
-        return _draw(shown, other, lines, beside, heading=heading, unit=unit, height=230, legend=False, **look)
+        look = {"heading": heading, "unit": unit, "log": log and positive, "height": 250, **more}
+        return _draw(shown, other, lines, beside, legend=False, **look)
 
     return draw
 

@@ -12,7 +12,7 @@ from tinylab.cli.commands import Commands
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.cli.output import print_rows, print_values
 from tinylab.cli.shared import shared
-from tinylab.cli.table import print_comparison
+from tinylab.cli.table import print_comparison, print_recipes
 from tinylab.config import config_types
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.together import together
@@ -101,8 +101,9 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
     if options.json:
         print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
         return
-    if run.config().kind == "compare":
-        print_comparison(result)
+    show = {"compare": print_comparison, "recipes": print_recipes}.get(run.config().kind)
+    if show is not None:
+        show(result)
     else:
         print_values(result)
     print(f"run: {run.path}")

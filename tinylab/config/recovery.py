@@ -31,13 +31,14 @@ class FinetuneConfig(LoopConfig):
     indices: tuple[Block, ...] | None = Field(
         None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
     )
+    # The defaults of loss, beta, map and warm start are the recipe that came out best in docs/study.md.
     loss: LossName = Field(
-        "diffusion",
+        "feature",
         description="diffusion: the images alone; logit: also the teacher's output; feature, masked-kd, normalised: "
         "also its hidden states, as they are, without the extreme ones, each layer by its size; bksdm: the plain sum",
     )
     alpha: float = Field(0.9, ge=0, le=1, description="weight of the teacher's output; the images get the rest")
-    beta: float = Field(1e-2, ge=0, le=1000, description="weight of the hidden states at the first step")
+    beta: float = Field(0.1, ge=0, le=1000, description="weight of the hidden states at the first step")
     beta_decay: Literal["linear", "cosine", "none"] = Field("linear", description="how that weight falls to zero")
     mask_sigma: float = Field(
         2.0, gt=0, le=100, description="standard deviations beyond which masked-kd leaves a hidden value out"
@@ -47,12 +48,12 @@ class FinetuneConfig(LoopConfig):
         description="masked-kd: each side leaves out its own extremes, as published, or both what either does",
     )
     layer_map: LayerMap = Field(
-        "kept",
+        "span",
         description="whose hidden states a block learns: its own in the teacher, the last of the span it stands for, "
         "or every (depth/kept)-th, as published",
     )
     warm_start: WarmStart = Field(
-        "none",
+        "linear",
         description="before the training: nothing, the mean of the merged span, a linear map that stands for what was "
         "removed, or each block by itself from the teacher's input of its span to its output",
     )
@@ -82,8 +83,8 @@ class FinetuneConfig(LoopConfig):
 
 class RecipesConfig(JobConfig):
     """Recover one cut model by several recipes, each with several seeds, at equal steps and on equal batches, and set
-    the results side by side. A recipe is a loss and what differs from the defaults of `finetune`, as
-    masked-kd:mask=joint+beta=0.1."""
+    the results side by side. A recipe is a loss, alone or with settings of its own, as
+    masked-kd:mask=joint+beta=0.1; without them beta is 0.01, the layer map `kept`, and there is no warm start."""
 
     kind: Literal["recipes"] = "recipes"
     summary: ClassVar[str] = "recover one cut model by several recipes, and compare"
@@ -99,6 +100,7 @@ class RecipesConfig(JobConfig):
         (
             *("diffusion", "logit", "feature", "masked-kd", "masked-kd:mask=joint", "normalised", "bksdm"),
             *("diffusion:warm_start=mean", "diffusion:warm_start=linear", "diffusion:warm_start=align"),
+            "feature:beta=0.1+layer_map=span+warm_start=linear",
         ),
         description="what to compare, as LOSS or LOSS:FIELD=VALUE+FIELD=VALUE; differences are to the first",
     )

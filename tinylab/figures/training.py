@@ -138,7 +138,7 @@ def _over_steps(
     if not named:  # the heading stands alone above the plot
         more["margin"] = {"l": 56, "r": 18, "t": 44, "b": 44}
     steps = axis("step", range=[0, total_steps] if total_steps else None)
-    return figure(traces, xaxis=steps, yaxis=yaxis, showlegend=named, **more)
+    return figure(traces, xaxis=steps, yaxis=yaxis, showlegend=named, legend_tracegroupgap=0, **more)
 
 
 def _scale(traces: list[Any], unit: str, log: bool, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _mode(points: Points) -> str:
 
 def _log(unit: str, values: Sequence[float]) -> dict[str, Any]:
     """A log axis; over many orders of magnitude only powers of ten are labelled."""
-    found = log_axis(f"{unit} (log scale)", values)
+    found = log_axis(f"{unit} (log)", values)
     if len(found["tickvals"]) > _MOST_TICKS:
         tens = [(value, text) for value, text in zip(found["tickvals"], found["ticktext"], strict=True) if _ten(value)]
         found |= {"tickvals": [value for value, _ in tens], "ticktext": [text for _, text in tens]}

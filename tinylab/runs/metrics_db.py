@@ -54,12 +54,12 @@ class MetricsWriter:
             lists = [(step, name, _encode(values)) for name, values in record.vectors.items()]
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", lists)
 
-    def rewind(self, step: int, until: int | None = None, *, spare: str = " ") -> None:
+    def rewind(self, step: int, until: int | None = None, *, spare: str = "") -> None:
         """Drop everything after `step`, or the steps after it up to and with `until`.
 
         Names that begin with `spare` stay: they are of another part of the job, which counts steps of its own.
         """
-        span = step, sys.maxsize if until is None else until, f"{spare}*"
+        span = step, sys.maxsize if until is None else until, f"{spare}*" if spare else ""
         with self._sound(), self._db:
             for table in ("scalars", "vectors"):
                 self._db.execute(f"DELETE FROM {table} WHERE step > ? AND step <= ? AND name NOT GLOB ?", span)

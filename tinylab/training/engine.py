@@ -23,8 +23,8 @@ from tinylab.models.base import Denoiser
 from tinylab.together import together
 from tinylab.training.computed import autocast
 from tinylab.training.read_ahead import Reader
-from tinylab.training.shares import check_shares, rows_of
 from tinylab.training.sharding import whole
+from tinylab.training.shares import check_shares, rows_of
 from tinylab.training.task import Task
 
 __all__ = ["Engine", "engine_for"]
