@@ -22,7 +22,7 @@ from torch import Tensor
 from tinylab.config import SearchConfig, TrainConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
-from tinylab.errors import Stopped
+from tinylab.errors import BadRequest, Stopped
 from tinylab.models.load import load_model
 from tinylab.together import meet
 from tinylab.training.checkpointing import latest_checkpoint
@@ -117,11 +117,13 @@ def main(work: Path) -> None:
     torch.set_num_threads(1)
     team = meet()
     for name, case in CASES.items():
-        if sys.argv[2:] and name not in sys.argv[2:]:
-            continue
         found = train(case, work, work / name, team.rank)
         losses = {f"records.{step}": torch.tensor(row) for step, row in found.records.items()}
         save_file(found.tensors | losses, work / f"{name}-{team.rank}.safetensors")
+    try:
+        train(Case(_search, spread=True), work, work / "refused", team.rank)
+    except BadRequest as refusal:
+        (work / f"refused-{team.rank}.txt").write_text(str(refusal))
 
 
 if __name__ == "__main__":

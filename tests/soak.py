@@ -48,6 +48,8 @@ _PHASES = {  # what was under way, by the last event before the kill
     "the status being written": r"\.?status\.json",
     "results being written": r" (\.?model|\.?plan\.json|artifacts|\.$)",
 }
+_ELSE = "computing or loading"
+_OVER = ("replace", "rmdir", "sql commit")  # after these a later kill finds nothing more under way
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,10 @@ class Soak:
 
     def _note(self, job: str, folder: Path, moment: Moment, ending: Ending) -> None:
         last = ending.events[-1]
-        when = f"in place of `{last}`" if moment.delay is None else f"{moment.delay * 1000:.0f} ms late, in `{last}`"
-        phase = next((name for name, found in _PHASES.items() if re.search(found, last)), "computing or loading")
+        when = f"in place of: {last}" if moment.delay is None else f"{moment.delay * 1000:.0f} ms late, in: {last}"
+        phase = next((name for name, found in _PHASES.items() if re.search(found, last)), _ELSE)
+        if moment.delay is not None and last.startswith(_OVER):
+            phase = _ELSE
         lay = " ".join(re.sub(r"step-0*", "", name) for name in checkpoints_of(folder)) or "none"
         self.kills.append(Kill(job, when, phase, lay, self._damage(folder)))
         print(f"{len(self.kills):4} {job}: killed {when}; checkpoints: {lay} {self.kills[-1].damage}", flush=True)
@@ -125,8 +129,8 @@ class Soak:
 
     def _damage(self, folder: Path) -> str:
         """Sometimes flip a bit of the newest checkpoint, or cut it off, if there is an older one to fall back to."""
-        newest, *older = sorted(folder.glob("checkpoints/**/step-*/"), reverse=True) or [None]
-        spare = [path for path in older if newest and path.parent == newest.parent and sound(path)]
+        newest = max(folder.glob("checkpoints/**/step-*/"), key=lambda path: path.stat().st_mtime, default=None)
+        spare = [path for path in newest.parent.glob("step-*/") if path != newest and sound(path)] if newest else []
         if newest is None or not spare or self.chance.random() > _DAMAGED:
             return ""
         file = self.chance.choice([path for path in sorted(newest.iterdir()) if path.is_file()] or [None])

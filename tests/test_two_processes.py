@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from shared_trainings import CASES, train
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
+from tinylab.models import layers
 from tinylab.models.base import Denoiser
 from tinylab.models.load import save_model
 from tinylab.runs.execute import execute, start_run
@@ -90,6 +93,22 @@ def test_micro_batches_take_the_same_steps(trained: Path, tmp_path: Path, monkey
     for step, row in whole.records.items():
         assert row == pytest.approx(parts.records[step], rel=1e-5)
     assert all(relative(parts.tensors[key], value) < 1e-5 for key, value in whole.tensors.items())
+
+
+def test_a_search_cannot_be_spread(trained: Path) -> None:
+    line = "only the training of a whole model can be spread; use assets/accelerate/ddp.yaml instead"
+    assert [(trained / f"refused-{rank}.txt").read_text() for rank in (0, 1)] == [line, line]
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_launch_files_say_what_accelerate_reads(name: str) -> None:
+    config = load_config_from_file(str(TESTS.parent / "assets" / "accelerate" / f"{name}.yaml"))
+    assert (config.num_processes, config.mixed_precision) == (2, "no")
+    assert config.distributed_type == {"ddp": DistributedType.MULTI_GPU, "fsdp": DistributedType.FSDP}[name]
+    if name == "fsdp":
+        blocks = config.fsdp_config["fsdp_transformer_layer_cls_to_wrap"].split(",")
+        assert config.fsdp_config["fsdp_version"] == 2
+        assert all(hasattr(layers, block) for block in blocks)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

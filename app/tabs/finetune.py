@@ -10,9 +10,9 @@ from app.lab import Lab
 from app.menus import comparable_runs, plan_sources
 from app.panel import JobPanel
 from app.run_ids import UNREADABLE, known_run
-from app.tabs.finetune_fields import Fields, more_fields, number, only_used, recipe_values
+from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
 from app.views.finetune import SLOTS, view
-from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS
+from app.views.settings import DEPENDS, LABELS
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import finetune_config
@@ -36,7 +36,7 @@ def build(lab: Lab) -> None:
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
             gr.Markdown(_INTRO)
-            plain, (more, heading) = _plain_fields(), more_fields()
+            plain, (more, heading) = plain_fields(), more_fields()
             fields = plain | more
             panel.controls()
             other = gr.Dropdown(
@@ -52,38 +52,6 @@ def build(lab: Lab) -> None:
     lab.refresh("finetune", plan_sources, fields["plan"])
     _wire_recipe(fields, heading)
     _wire_comparison(panel, other)
-
-
-def _plain_fields() -> Fields:
-    plan = gr.Dropdown(
-        [],
-        value=None,
-        label="Which blocks",
-        info="a finished search, or a row of a comparison",
-        elem_id="finetune-plan",
-    )
-    by_hand = gr.Textbox(
-        "",
-        label="Or by hand",
-        placeholder="0, 2, 4, 7 or e0, e3, d1",
-        elem_id="finetune-indices",
-        max_lines=1,
-    )
-    recipe = gr.Radio(
-        list(CHOICES["recipe"]),
-        value="quick",
-        label=LABELS["recipe"],
-        info="fills in all below; the published one is for long runs on GPUs",
-        elem_id="finetune-recipe",
-    )
-    first = finetune_config("quick").loss
-    loss = gr.Dropdown(
-        list(CHOICES["loss"]), value=first, label=LABELS["loss"], info=LOSS_INFOS[first], elem_id="finetune-loss"
-    )
-    with gr.Row():
-        steps = number("steps", min_width=80)
-        seed = number("seed", min_width=80)
-    return {"plan": plan, "indices": by_hand, "recipe": recipe, "loss": loss, "steps": steps, "seed": seed}
 
 
 def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:

@@ -12,7 +12,7 @@ from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use
 from tinylab.config import FinetuneConfig
 from tinylab.presets import finetune_config
 
-__all__ = ["Fields", "more_fields", "number", "only_used", "option", "recipe_values"]
+__all__ = ["Fields", "more_fields", "only_used", "plain_fields", "recipe_values"]
 
 Fields = dict[str, Any]  # components by the setting they are for
 
@@ -32,7 +32,7 @@ _INFOS = {
 }
 
 
-def number(name: str, **look: Any) -> gr.Number:
+def _number(name: str, **look: Any) -> gr.Number:
     """A field for the number `name` of a recipe."""
     return gr.Number(
         getattr(_QUICK, name),
@@ -45,7 +45,7 @@ def number(name: str, **look: Any) -> gr.Number:
     )
 
 
-def option(name: str) -> gr.Radio:
+def _option(name: str) -> gr.Radio:
     """A field for one of a few choices of a recipe."""
     return gr.Radio(
         list(CHOICES[name]),
@@ -62,6 +62,42 @@ def _tick(name: str) -> gr.Checkbox:
 
 def _used(name: str) -> bool:
     return in_use(name, _QUICK.model_dump())
+
+
+def plain_fields() -> Fields:
+    """What is in plain view: the blocks, the recipe, its loss and its length."""
+    plan = gr.Dropdown(
+        [],
+        value=None,
+        label="Which blocks",
+        info="a finished search, or a row of a comparison",
+        elem_id="finetune-plan",
+    )
+    by_hand = gr.Textbox(
+        "",
+        label="Or by hand",
+        placeholder="0, 2, 4, 7 or e0, e3, d1",
+        elem_id="finetune-indices",
+        max_lines=1,
+    )
+    recipe = gr.Radio(
+        list(CHOICES["recipe"]),
+        value=_QUICK.recipe,
+        label=LABELS["recipe"],
+        info="fills in all below; the published one is for long runs on GPUs",
+        elem_id="finetune-recipe",
+    )
+    loss = gr.Dropdown(
+        list(CHOICES["loss"]),
+        value=_QUICK.loss,
+        label=LABELS["loss"],
+        info=LOSS_INFOS[_QUICK.loss],
+        elem_id="finetune-loss",
+    )
+    with gr.Row():
+        steps = _number("steps", min_width=80)
+        seed = _number("seed", min_width=80)
+    return {"plan": plan, "indices": by_hand, "recipe": recipe, "loss": loss, "steps": steps, "seed": seed}
 
 
 def more_fields() -> tuple[Fields, gr.Markdown]:
@@ -82,34 +118,34 @@ def _taught(values: Mapping[str, Any]) -> bool:
 
 def _teaching() -> Fields:
     with gr.Row():
-        weights = {name: number(name) for name in ("alpha", "beta")}
-    options = {"beta_decay": option("beta_decay"), "layer_map": option("layer_map")}
-    return {**weights, **options, "mask_sigma": number("mask_sigma"), "mask": option("mask")}
+        weights = {name: _number(name) for name in ("alpha", "beta")}
+    options = {"beta_decay": _option("beta_decay"), "layer_map": _option("layer_map")}
+    return {**weights, **options, "mask_sigma": _number("mask_sigma"), "mask": _option("mask")}
 
 
 def _start() -> Fields:
     _group("Start")
-    return {"warm_start": option("warm_start"), "warm_steps": number("warm_steps")}
+    return {"warm_start": _option("warm_start"), "warm_steps": _number("warm_steps")}
 
 
 def _training() -> Fields:
     _group("Training")
     names = ("lr", "lr_floor", "warmup", "batch_size", "accumulation", "clip", "ema_decay", "label_dropout")
     with gr.Row():
-        numbers = {name: number(name) for name in names}
-    return {**numbers, "lr_scaling": option("lr_scaling"), "lr_batch": number("lr_batch")}
+        numbers = {name: _number(name) for name in names}
+    return {**numbers, "lr_scaling": _option("lr_scaling"), "lr_batch": _number("lr_batch")}
 
 
 def _on_the_way() -> Fields:
     _group("On the way")
     with gr.Row():
         names = ("snapshot_every", "scored_samples", "log_every", "checkpoint_every")
-        return {name: number(name) for name in names}
+        return {name: _number(name) for name in names}
 
 
 def _machine() -> Fields:
     _group("Data and machine")
-    data, precision = data_field(), option("precision")
+    data, precision = data_field(), _option("precision")
     return {"data": data, "precision": precision, **{n: _tick(n) for n in ("gradient_checkpointing", "compile")}}
 
 

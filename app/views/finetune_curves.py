@@ -53,7 +53,9 @@ class Recovery:
         A term that is zero throughout is none, and a single term is the loss itself.
         """
         found = {words: self.points(name) for name, words in _TERMS.items()}
-        terms = {words: points for words, points in found.items() if any(value for _, value in points)}
+        terms: dict[str, Points] = {
+            words: points for words, points in found.items() if any(value for _, value in points)
+        }
         return terms if len(terms) > 2 else {"loss": found["loss"]}
 
 

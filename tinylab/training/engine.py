@@ -12,7 +12,6 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     FullyShardedDataParallelPlugin,
-    GradientAccumulationPlugin,
     parse_flag_from_env,
 )
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from tinylab.config import LoopConfig
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.together import together
+from tinylab.together import meet, together
 from tinylab.training.computed import autocast
 from tinylab.training.read_ahead import Reader
 from tinylab.training.sharding import whole
@@ -71,7 +70,7 @@ class Engine:
     """
 
     def __init__(self, task: Task, config: LoopConfig) -> None:
-        self.task, self.config, self.team = task, config, together()
+        self.task, self.config, self.team = task, config, meet()
         self.main = self.team.main
         check_shares(
             config.batch_size,
@@ -82,7 +81,7 @@ class Engine:
         self.rows = rows_of(
             task.images, process=self.team.rank, processes=self.team.size, accumulation=config.accumulation
         )
-        self.accelerator = _accelerator(task, config)
+        self.accelerator = _accelerator(task)
         loss = _Loss(task, config)
         sharded = self.accelerator.is_fsdp2
         # Spread models gather their weights around their own forward; whole ones are exchanged around the loss.
@@ -100,7 +99,8 @@ class Engine:
             last = number + 1 == len(self.rows)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self._trained):
                 loss = self._loss(step, batch)
-                self.accelerator.backward(loss)
+                # Accelerate's own backward looks for an optional library on the disk, at every call.
+                (loss if len(self.rows) == 1 else loss / len(self.rows)).backward()
             losses.append(loss.detach())
         for parameter in self._parameters:
             if parameter.grad is None:  # a block that no sample used: to Adam that is a zero, not an absence
@@ -109,17 +109,15 @@ class Engine:
 
     def clip(self, largest: float) -> Tensor:
         """Cut the norm of all gradients together to `largest`; what it was before, whole."""
-        norm = self.accelerator.clip_grad_norm_(self._parameters, largest)
-        assert norm is not None
-        return whole(norm)
+        return whole(nn.utils.clip_grad_norm_(self._parameters, largest))
 
     def update(self) -> None:
         """Move the weights."""
         self.optimizer.step()
 
 
-def _accelerator(task: Task, config: LoopConfig) -> Accelerator:
-    """Set by the task and its config alone, whatever a launcher says of precision and accumulation."""
+def _accelerator(task: Task) -> Accelerator:
+    """Set by the task alone: of what a launcher says, only the number of processes and the spreading count."""
     spread = parse_flag_from_env("ACCELERATE_USE_FSDP") and together().size > 1
     plugin = _spreading(_whole_model(task)) if spread else None
     find_unused = getattr(task, "leaves_parameters_out", False)
@@ -127,7 +125,6 @@ def _accelerator(task: Task, config: LoopConfig) -> Accelerator:
         cpu=task.device.type == "cpu",
         mixed_precision="no",  # see `autocast`: it is the same for whole and spread weights
         fsdp_plugin=plugin,
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused)],
     )
     if plugin and accelerator.distributed_type == DistributedType.MULTI_CPU:
