@@ -27,8 +27,9 @@ from tqdm import tqdm
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
 
-__all__ = ["SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny"]
+__all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny"]
 
+FINETUNE = ("finetune", "--indices", "0,2", "--loss", "diffusion", "--warm-start", "none", "--scored-samples", "10")
 SHORT = ("--batch-size", "4", "--checkpoint-every", "2", "--log-every", "1", "--threads", "1", "--quiet")
 
 _PRELOAD = (

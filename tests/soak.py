@@ -23,20 +23,20 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from killed_jobs import SHORT, Ending, Moment, resume_command, run_job, save_tiny
+from killed_jobs import FINETUNE, SHORT, Ending, Moment, resume_command, run_job, save_tiny
 from run_contents import checkpoints_of, differences, leftovers
 
-_CUT = ("--indices", "0,2", "--steps", "8", "--snapshot-every", "4")
+_LENGTH = ("--steps", "8", "--snapshot-every", "4", *SHORT)
 JOBS: dict[str, tuple[str, ...]] = {
-    "finetune": ("finetune", *_CUT, *SHORT),
+    "finetune": (*FINETUNE, *_LENGTH),
     "search, LoRA": ("search", "--weights", "lora", "--skip", "exact", "--steps", "8", *SHORT),
     "search, two seeds": ("search", "--seeds", "0-1", "--weights", "full", "--skip", "dense", "--steps", "4", *SHORT),
     "search, REINFORCE": ("search", "--estimator", "reinforce", "--skip", "exact", "--steps", "8", *SHORT),
     "train": ("train", "--preset", "digits-reader", "--steps", "8", *SHORT),
 }
 OTHERS: dict[str, tuple[str, ...]] = {  # by --also
-    "finetune, masked-kd": ("finetune", "--loss", "masked-kd", *_CUT, *SHORT),
-    "finetune, warm start": ("finetune", "--warm-start", "align", "--warm-steps", "4", *_CUT, *SHORT),
+    "finetune, masked-kd": (*FINETUNE, "--loss", "masked-kd", *_LENGTH),
+    "finetune, warm start": (*FINETUNE, "--warm-start", "align", "--warm-steps", "4", *_LENGTH),
 }
 _TIMES = 0.25, 0.5  # share of the kills: at any time; a moment after something was asked for in a save
 _SPREAD = 0.02  # seconds that such a moment may be late

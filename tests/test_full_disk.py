@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from killed_jobs import SHORT, Ending, Moment, in_child, resume_command, run_job, save_tiny
+from killed_jobs import FINETUNE, SHORT, Ending, Moment, in_child, resume_command, run_job, save_tiny
 from run_contents import checkpoints_of, differences, leftovers
 from small_disk import mount_small, resize
 
@@ -20,7 +20,7 @@ from tinylab.training.checkpointing import latest_checkpoint
 
 pytestmark = pytest.mark.slow
 
-JOB = ("finetune", "--indices", "0,2", "--steps", "6", "--snapshot-every", "2", *SHORT)
+JOB = (*FINETUNE, "--steps", "6", "--snapshot-every", "2", *SHORT)
 ROOM = 64 * 2**20
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from killed_jobs import SHORT, Moment, resume_command, run_job, save_tiny
+from killed_jobs import FINETUNE, SHORT, Moment, resume_command, run_job, save_tiny
 from run_contents import checkpoints_of, differences, leftovers
 
 from tinylab.runs.record import Run
@@ -19,7 +19,7 @@ from tinylab.runs.record import Run
 pytestmark = pytest.mark.slow
 
 JOBS = {
-    "finetune": ("finetune", "--indices", "0,2", "--steps", "6", "--snapshot-every", "2", *SHORT),
+    "finetune": (*FINETUNE, "--steps", "6", "--snapshot-every", "2", *SHORT),
     "search": ("search", "--weights", "lora", "--skip", "exact", "--steps", "6", *SHORT),
     "seeds": ("search", "--seeds", "0-1", "--weights", "frozen", "--skip", "exact", "--steps", "4", *SHORT),
 }

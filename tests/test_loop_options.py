@@ -170,6 +170,7 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True])
 def test_compiled_blocks_take_the_same_steps(recover, search, quick_compiler: list[Any], twice: bool) -> None:
     for run in (recover, search):

@@ -73,6 +73,7 @@ def relative(found: Tensor, wanted: Tensor) -> float:
     return ((found - wanted).double().norm() / wanted.double().norm().clamp(min=1e-2)).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one_does(trained: Path, tmp_path: Path, name: str, monkeypatch) -> None:
     """Losses and gradient norms of every step, weights, averages and moments; `after` is what jobs go on with."""
@@ -86,6 +87,7 @@ def test_two_processes_train_as_one_does(trained: Path, tmp_path: Path, name: st
         assert {key: error for key in wanted if (error := relative(found[key], wanted[key])) > limit} == {}
 
 
+@pytest.mark.slow
 def test_micro_batches_take_the_same_steps(trained: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
     whole, parts = (train(CASES[name], trained, tmp_path / name) for name in ("recovery", "micro-batches"))
@@ -95,6 +97,7 @@ def test_micro_batches_take_the_same_steps(trained: Path, tmp_path: Path, monkey
     assert all(relative(parts.tensors[key], value) < 1e-5 for key, value in whole.tensors.items())
 
 
+@pytest.mark.slow
 def test_a_search_cannot_be_spread(trained: Path) -> None:
     line = "only the training of a whole model can be spread; use assets/accelerate/ddp.yaml instead"
     assert [(trained / f"refused-{rank}.txt").read_text() for rank in (0, 1)] == [line, line]
