@@ -29,7 +29,7 @@ from tinylab.models.load import save_model
 
 __all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny"]
 
-FINETUNE = ("finetune", "--indices", "0,2", "--loss", "diffusion", "--warm-start", "none", "--scored-samples", "10")
+FINETUNE = ("finetune", "--indices", "0,2", "--loss", "diffusion", "--warm-start", "none", "--scored-samples", "20")
 SHORT = ("--batch-size", "4", "--checkpoint-every", "2", "--log-every", "1", "--threads", "1", "--quiet")
 
 _PRELOAD = (

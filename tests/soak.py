@@ -81,7 +81,7 @@ class Soak:
         for job in self.jobs:
             folder = self._reference(job)
             run_job(self._command(job, folder), folder)  # warms up what a first run of a machine reads from disk
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             began = time.monotonic()
             ending = run_job(self._command(job, folder), folder)
             if ending.code:
