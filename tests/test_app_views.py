@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             study=str(home / f"study{EVIL}.csv"),
             **quick,
         ),
-        "finetune": FinetuneConfig.create(model=model, indices=(0, 3), snapshot_every=2, **quick),
+        "finetune": FinetuneConfig.create(model=model, indices=(0, 3), loss="diffusion", snapshot_every=2, **quick),
         "sample": SampleConfig.create(
             model=model, against=(str(runs / IDS["finetune"]), str(runs / IDS["search"])), n=2, steps=2, threads=1
         ),
@@ -276,7 +276,7 @@ def test_labels_tell_what_was_asked(lab: Path) -> None:
     labels = {kind: run_label(Run.open(lab / run_id)) for kind, run_id in IDS.items()}
     assert "1:2 · 3 steps · seed 0" in labels["search"]
     assert "3 methods · 3 steps" in labels["compare"]
-    assert "blocks 0 3 · Plain · 3 steps" in labels["finetune"]
+    assert "blocks 0 3 · Feature KD · 3 steps" in labels["finetune"]
     assert "3 models · 2 steps" in labels["sample"]
     assert not any("finished" in label for label in labels.values())
 

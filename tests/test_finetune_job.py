@@ -73,7 +73,7 @@ def test_a_linear_warm_start_alone_undoes_much_of_the_cut(tmp_path: Path) -> Non
     ("values", "said"),
     [
         ({"recipe": "slow"}, "unknown recipe 'slow'"),
-        ({"scored_samples": 3}, "scored-samples 3: score 20 or more, or 0 for none"),
+        ({"scored_samples": 3}, r"scored-samples: score 20 or more, or 0 for none \(got 3\)"),
         (
             {"loss": "feature", "layer_map": "published", "indices": ("0", "1", "5", "7", "9")},
             "12 blocks do not make 5",

@@ -175,7 +175,7 @@ def _finetune(config: FinetuneConfig) -> None:
 def _check_scored(config: FinetuneConfig | RecipesConfig) -> None:
     """BadRequest for so few samples that a class would have only one."""
     if 0 < config.scored_samples < _LEAST_SCORED:
-        raise BadRequest(f"scored-samples {config.scored_samples}: score {_LEAST_SCORED} or more, or 0 for none")
+        raise BadRequest(f"scored-samples: score {_LEAST_SCORED} or more, or 0 for none (got {config.scored_samples})")
 
 
 def _recipes(config: RecipesConfig) -> None:

@@ -46,9 +46,9 @@ class JobContext:
         self._writer = MetricsWriter(run.metrics_path)
         run.write_status(self._status)
 
-    def rewind(self, step: int) -> None:
-        """Forget records after `step`."""
-        self._writer.rewind(step)
+    def rewind(self, step: int, until: int | None = None) -> None:
+        """Forget records after `step`, or those after it up to and with `until`."""
+        self._writer.rewind(step, until, spare="warm-start/")  # which counts steps of its own
 
     def record(self, step: int, record: StepRecord) -> None:
         """Store one logged step."""
@@ -142,7 +142,7 @@ class CompanionContext(JobContext):
         self.run = run
         self._stop = False
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, until: int | None = None) -> None:
         """The main process does."""
 
     def record(self, step: int, record: StepRecord) -> None:

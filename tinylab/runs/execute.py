@@ -45,7 +45,8 @@ def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
         BadRequest: another process computes it; its status is left alone.
         BadRequest, Failure, Stopped: as the job does; the run's status says the same.
     """
-    with atomic.disk_errors(f"free some space, then `tinylab resume {run.path}`"), sole_process(run):
+    mend = f"free some space, then `tinylab resume {run.path}`"
+    with atomic.disk_errors(mend), sole_process(run):
         run.sweep()
         stored = run.stored_status()
         if stored.state == "finished":  # by a process that was faster
@@ -53,7 +54,8 @@ def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
         try:
             config = run.config()
             check_sharing(config, together().size)
-            context = JobContext(run, quiet=quiet)
+            with atomic.disk_errors(mend):
+                context = JobContext(run, quiet=quiet)
         except (BadRequest, Failure) as error:
             run.write_status(replace(stored, state="failed", message=str(error)))
             raise

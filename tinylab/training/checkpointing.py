@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ __all__ = [
     "optimizer_tensors",
     "restore_optimizer",
     "save_checkpoint",
+    "tidy",
 ]
 
 _TENSORS, _MANIFEST = "state.safetensors", "MANIFEST.json"
@@ -56,10 +56,17 @@ def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Mapping[str, Te
         (temporary / _TENSORS).chmod(0o644)
         manifest = {"step": step, "sha256": _digest(temporary / _TENSORS)}
         (temporary / _MANIFEST).write_text(json.dumps(manifest))
-    leftovers = folder.glob(".step-*")  # of saves that were killed
-    for old in [*_folders(folder)[2:], *leftovers]:
-        shutil.rmtree(old, ignore_errors=True)
+    tidy(folder, step)
     return target
+
+
+def tidy(folder: Path, step: int) -> None:
+    """Drop all but the two newest up to `step`: older ones, and what lies ahead, which was found to be damaged."""
+    there = _folders(folder)
+    good = [path for path in there if path.name <= f"step-{step:09d}"][:2]
+    leftovers = folder.glob(".step-*")  # of saves that were killed
+    for old in [*(path for path in there if path not in good), *leftovers]:
+        atomic.remove_folder(old)
 
 
 def gathered(parts: Mapping[str, Mapping[str, Tensor]], *, keep: bool) -> dict[str, dict[str, Tensor]]:

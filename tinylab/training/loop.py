@@ -19,6 +19,7 @@ from tinylab.training.checkpointing import (
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
+    tidy,
 )
 from tinylab.training.computed import computed, models_of
 from tinylab.training.engine import Engine, engine_for
@@ -72,6 +73,8 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path | None, recorder:
     with ExitStack() as undo:
         engine = undo.enter_context(engine_for(task, config))
         first = engine.team.same(checkpoint.step if checkpoint else 0, "the step to go on from")
+        if checkpoints and engine.main:
+            tidy(checkpoints, first)
         if checkpoint is not None:  # by now weights may be spread, and the optimizer knows of it
             restore_optimizer(task.optimizer, checkpoint.part("optimizer"))
         recorder.rewind(first)

@@ -16,12 +16,13 @@ from tinylab.models.base import Denoiser
 from tinylab.models.load import load_model, save_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
+from tinylab.runs.artifacts import ACTIVATIONS
 from tinylab.runs.cards import shallow_card
 from tinylab.runs.checks import data_for, recovery_source
 from tinylab.runs.context import JobContext
 from tinylab.runs.film import Film
 from tinylab.runs.part_recorder import PartRecorder
+from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.recovery import recover
 
@@ -48,7 +49,7 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         if film.due(step):
             film.show(task.ema.module, step)
 
-    if config.snapshot_every and not (context.run.artifacts / SNAPSHOTS).exists():
+    if film.due(0) and latest_checkpoint(context.run.checkpoints) is None:
         film.show(student, 0)
     recovered = recover(
         student,

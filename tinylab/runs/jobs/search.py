@@ -158,11 +158,15 @@ class _SeedRecorder:
 
     @property
     def _before(self) -> int:
-        return self.number * self.context.run.config().steps  # type: ignore[attr-defined]  # a search has steps
+        return self.number * self._steps
+
+    @property
+    def _steps(self) -> int:
+        return self.context.run.config().steps  # type: ignore[attr-defined]  # a search has steps
 
     def rewind(self, step: int) -> None:
-        """Forget what this search recorded after `step`."""
-        self.context.rewind(self._before + step)
+        """Forget what this search recorded after `step`; what a later one has recorded stays."""
+        self.context.rewind(self._before + step, self._before + self._steps)
 
     def record(self, step: int, record: StepRecord) -> None:
         """Store behind the earlier searches."""
