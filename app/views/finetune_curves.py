@@ -141,7 +141,7 @@ def _single(name: str, unit: str, heading: str, *, log: bool = False, **more: An
 _DRAW: dict[str, _Draw] = {
     "loss": _losses,
     # Kernel distances fall by orders of magnitude, and near the end single ones can be below zero.
-    "distance": _single("kernel_distance", "kernel distance", "Distance from real digits", log=True, smoothed=False),
+    "distance": _single("kernel_distance", "distance", "Distance from real digits", log=True, smoothed=False),
     "read": _single(
         "read_correctly",
         "share",
@@ -151,6 +151,6 @@ _DRAW: dict[str, _Draw] = {
         tickformat=".0%",
     ),
     "rate": _single("lr", "learning rate", "Learning rate", smoothed=False, rangemode="tozero", exponentformat="power"),
-    "norm": _single("grad_norm", "gradient norm", "Gradient norm before clipping", log=True),
+    "norm": _single("grad_norm", "norm", "Gradient norm before clipping", log=True),
     "warm": _single("warm-start/loss", "loss", "Warm start: each block by itself", log=True, steps="warm_steps"),
 }

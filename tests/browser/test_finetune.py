@@ -137,7 +137,7 @@ def test_masked_recovery_is_watched_stopped_resumed_and_compared(
 
     pick(lab, "finetune-beside", "nothing")
     lab.wait("document.querySelector('#finetune-live [data-slot=differences]').hidden")
-    assert names(lab, "distance") == ["kernel distance"]
+    assert names(lab, "distance") == ["distance"]
     assert "beside" not in lab.page.url
 
 
