@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_sizes import TINY, TINY_MAR
 
 from tinylab.models.base import Denoiser
 from tinylab.models.dit import DiT
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import model_class, save_model
-
-TINY = {
-    "input_size": 8,
-    "patch_size": 2,
-    "in_channels": 1,
-    "hidden_size": 16,
-    "depth": 4,
-    "num_heads": 2,
-    "num_classes": 10,
-}
 
 
 def pytest_configure() -> None:
@@ -41,14 +32,6 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "runs"
     monkeypatch.setenv("TINYLAB_RUNS", str(folder))
     return folder
-
-
-TINY_MAR = {
-    **{"img_size": 8, "vae_stride": 1, "patch_size": 2, "vae_embed_dim": 1, "class_num": 10, "buffer_size": 2},
-    **{"encoder_embed_dim": 16, "encoder_depth": 4, "encoder_num_heads": 2},
-    **{"decoder_embed_dim": 16, "decoder_depth": 4, "decoder_num_heads": 2},
-    **{"diffloss_d": 1, "diffloss_w": 16, "num_sampling_steps": 4, "diffusion_batch_mul": 2},
-}
 
 
 @pytest.fixture

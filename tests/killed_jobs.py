@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import TINY
 from disk_events import watch
+from tiny_sizes import TINY
 from tqdm import tqdm
 
 from tinylab.models.dit import DiT

@@ -153,7 +153,8 @@ def test_blocks_of_two_stacks_are_named_by_initial_and_number(build_tiny, tmp_pa
 
 @pytest.mark.parametrize("kind", [kind for kind in config_types() if kind != "encode"])  # it needs pictures
 def test_dry_run_prints_the_config_and_writes_nothing(kind, tiny_folder, tmp_path, capsys, runs):
-    arguments = {"finetune": ["--model", tiny_folder, "--indices", "0,1"], "train": []}
+    cut = ["--model", tiny_folder, "--indices", "0,1"]
+    arguments = {"finetune": cut, "recipes": cut, "train": []}
     chosen = arguments.get(kind, ["--model", tiny_folder])
     extra = {"search": ["--pattern", "1:2"], "study": ["exhaustive"]}.get(kind, [])
     assert run(kind, *chosen, *extra, "--dry-run", "--out", tmp_path / "out") == 0

@@ -33,7 +33,9 @@ from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.runs.contenders import check_contenders
 from tinylab.runs.ground_truth import GroundTruth
 from tinylab.runs.recipes import recipe_config
+from tinylab.runs.sharing import check_sharing
 from tinylab.runs.store import find_plan
+from tinylab.runs.tracking import check_tracking
 from tinylab.sampling import sampler_for
 from tinylab.training.layer_maps import layer_map
 
@@ -52,6 +54,8 @@ _LEAST_SCORED = 20  # two of each digit
 
 def check(config: JobConfig) -> None:
     """Raise BadRequest for whatever is known to be wrong from the config and the folders it names."""
+    check_sharing(config, processes=1)
+    check_tracking(config)
     _CHECKS[config.kind](config)
 
 
