@@ -276,7 +276,7 @@ def test_labels_tell_what_was_asked(lab: Path) -> None:
     labels = {kind: run_label(Run.open(lab / run_id)) for kind, run_id in IDS.items()}
     assert "1:2 · 3 steps · seed 0" in labels["search"]
     assert "3 methods · 3 steps" in labels["compare"]
-    assert "blocks 0 3 · Feature KD · 3 steps" in labels["finetune"]
+    assert "blocks 0 3 · Plain · 3 steps" in labels["finetune"]
     assert "3 models · 2 steps" in labels["sample"]
     assert not any("finished" in label for label in labels.values())
 
