@@ -21,6 +21,7 @@ from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
 from tinylab.metrics.cost import interleaved_seconds, synchronised_time
 from tinylab.models.base import Denoiser
+from tinylab.models.load import pick_device
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.metrics_db import MetricsWriter
@@ -176,7 +177,7 @@ def _row(
         blocks=plan.total,
         teacher_blocks=sum(plan.depth.values()),
         dtype=options.sizes.dtype,
-        device=options.sizes.device,
+        device=pick_device(options.sizes.device).type,
         workers=options.workers,
     )
 
