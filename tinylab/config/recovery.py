@@ -10,20 +10,16 @@ from pydantic import Field
 from tinylab.config.base import Block, Decay, JobConfig, LoopConfig, Rate, Steps
 from tinylab.seeds import Seeds
 
-__all__ = ["FinetuneConfig", "LayerMap", "LossName", "RecipesConfig", "WarmStart"]
+__all__ = ["CutConfig", "FinetuneConfig", "LayerMap", "LossName", "RecipesConfig", "WarmStart"]
 
 LossName = Literal["diffusion", "logit", "feature", "masked-kd", "normalised", "bksdm"]
 LayerMap = Literal["kept", "span", "published"]
 WarmStart = Literal["none", "mean", "linear", "align"]
 
 
-class FinetuneConfig(LoopConfig):
-    """Recover the quality of a cut model by training it on, alone or taught by the model that it was cut from."""
+class CutConfig(JobConfig):
+    """What every job has that begins with a cut model."""
 
-    kind: Literal["finetune"] = "finetune"
-    summary: ClassVar[str] = "recover a cut model by training it on"
-
-    recipe: str = Field("quick", description="quick, plain or published; fills in every value not given")
     model: str | None = Field(None, description="the full model; default: the one the plan was made for")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
     plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
@@ -31,6 +27,15 @@ class FinetuneConfig(LoopConfig):
     indices: tuple[Block, ...] | None = Field(
         None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
     )
+
+
+class FinetuneConfig(CutConfig, LoopConfig):
+    """Recover the quality of a cut model by training it on, alone or taught by the model that it was cut from."""
+
+    kind: Literal["finetune"] = "finetune"
+    summary: ClassVar[str] = "recover a cut model by training it on"
+
+    recipe: str = Field("quick", description="quick, plain or published; fills in every value not given")
     # The defaults of loss, beta, map and warm start are the recipe that came out best in docs/study.md.
     loss: LossName = Field(
         "feature",
@@ -81,7 +86,7 @@ class FinetuneConfig(LoopConfig):
         return self.lr * {"none": 1.0, "sqrt": math.sqrt(ratio), "linear": ratio}[self.lr_scaling]
 
 
-class RecipesConfig(JobConfig):
+class RecipesConfig(CutConfig):
     """Recover one cut model by several recipes, each with several seeds, at equal steps and on equal batches, and set
     the results side by side. A recipe is a loss, alone or with settings of its own, as
     masked-kd:mask=joint+beta=0.1; without them beta is 0.01, the layer map `kept`, and there is no warm start."""
@@ -89,13 +94,6 @@ class RecipesConfig(JobConfig):
     kind: Literal["recipes"] = "recipes"
     summary: ClassVar[str] = "recover one cut model by several recipes, and compare"
 
-    model: str | None = Field(None, description="the full model; default: the one the plan was made for")
-    data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
-    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
-    run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
-    indices: tuple[Block, ...] | None = Field(
-        None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
-    )
     recipes: tuple[str, ...] = Field(
         (
             *("diffusion", "logit", "feature", "masked-kd", "masked-kd:mask=joint", "normalised", "bksdm"),

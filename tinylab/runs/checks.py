@@ -18,6 +18,7 @@ from tinylab.config import (
     StudyConfig,
     TrainConfig,
 )
+from tinylab.config.recovery import CutConfig
 from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.classes import parse_classes
 from tinylab.data.pictures import check_pictures
@@ -87,7 +88,7 @@ def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
     return number
 
 
-def recovery_source(config: FinetuneConfig | RecipesConfig) -> tuple[str, DepthPlan]:
+def recovery_source(config: CutConfig) -> tuple[str, DepthPlan]:
     """The full model and the plan that a fine-tuning starts from; the plan names that model."""
     if [config.run, config.plan, config.indices].count(None) != 2:
         raise BadRequest(

@@ -17,10 +17,16 @@ from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 from tinylab.training.recorder import StepRecord
 
-__all__ = ["Film"]
+__all__ = ["Film", "few_steps"]
 
 _SHOWN = 10  # samples in a picture
 _STEPS = 20
+
+
+def few_steps(family: str, *, guidance: float, seed: int = 0) -> Settings:
+    """Few steps from fixed noise, random at the start alone where the family can: one picture's way through a training,
+    and samples to compare models by."""
+    return Settings("ddim" if "ddim" in SAMPLERS_OF[family] else "auto", steps=_STEPS, guidance=guidance, seed=seed)
 
 
 class Film:
@@ -33,7 +39,6 @@ class Film:
         self, config: FinetuneConfig, context: JobContext, objective: Objective, model: Denoiser, real: Dataset
     ) -> None:
         self.config, self.context, self.objective = config, context, objective
-        self.sampler = "ddim" if "ddim" in SAMPLERS_OF[model.family] else "auto"
         reader = load_reader(model) if config.snapshot_every and config.scored_samples else None
         self.fidelity = DigitFidelity(reader, real) if reader else None
 
@@ -45,16 +50,12 @@ class Film:
     def show(self, model: Denoiser, step: int) -> None:
         """Take the snapshot of a step."""
         classes = torch.arange(model.num_classes)[:_SHOWN]
-        images = generate(model, self.objective, classes, self._settings(guidance=1.5))
+        images = generate(model, self.objective, classes, few_steps(model.family, guidance=1.5))
         picture = grid_png(to_uint8(images), len(classes), scale=6)
         self.context.artifact(f"{SNAPSHOTS}/{step:07d}.png", picture)
         if self.fidelity:
             labels = torch.arange(self.config.scored_samples) % model.num_classes
-            samples = generate(model, self.objective, labels, self._settings(guidance=1.0))
+            samples = generate(model, self.objective, labels, few_steps(model.family, guidance=1.0))
             scores = self.fidelity.scores(samples, labels)
             named = {"kernel_distance": scores.kernel_distance, "read_correctly": scores.read_correctly}
             self.context.record(step, StepRecord(named))
-
-    def _settings(self, guidance: float) -> Settings:
-        """Few steps and fixed noise, at the start alone where the family can: one picture's way through training."""
-        return Settings(self.sampler, steps=_STEPS, guidance=guidance, seed=0)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from tinylab.config.recovery import LayerMap
 from tinylab.errors import BadRequest
 from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.spans import spans
 
 __all__ = ["LAYER_MAPS", "layer_map"]
 
@@ -19,7 +20,7 @@ def _kept(kept: Sequence[int], depth: int) -> Sequence[int]:
 
 def _span(kept: Sequence[int], depth: int) -> Sequence[int]:
     """The last block before the next one that stays: the student's block stands for all of them."""
-    return [following - 1 for following in [*kept[1:], depth]]
+    return [span[-1] for span in spans(kept, depth)]
 
 
 def _published(kept: Sequence[int], depth: int) -> Sequence[int]:

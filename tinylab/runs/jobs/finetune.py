@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tinylab.config import FinetuneConfig
+from tinylab.config.recovery import CutConfig
 from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
 from tinylab.metrics.activations import measure_activations
@@ -26,14 +27,14 @@ from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.recovery import recover
 
-__all__ = ["RECOVERY_FLOOR", "run"]
+__all__ = ["RECOVERY_FLOOR", "begun_plan", "run"]
 
 RECOVERY_FLOOR = 0.1  # share of the learning rate that is left at the last step, where jobs do not ask
 
 
 def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     """Cut, train to the last step, save the averaged weights in `model/`; return the losses around it."""
-    plan = _plan(config, context)
+    plan = begun_plan(config, context)
     teacher = load_model(plan.model, config.device)
     train, held_out = load_data(data_for(config.data, plan.model))
     objective = objective_for(teacher)
@@ -80,7 +81,7 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     }
 
 
-def _plan(config: FinetuneConfig, context: JobContext) -> DepthPlan:
+def begun_plan(config: CutConfig, context: JobContext) -> DepthPlan:
     """The plan; of a resumed run the one it was begun with, whatever became of its source."""
     if context.run.plan_path.is_file():
         return DepthPlan.load(context.run.plan_path)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,20 +23,21 @@ from tinylab.metrics.digit_fidelity import DigitFidelity
 from tinylab.models.load import load_model, load_reader
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.runs.checks import data_for, recovery_source
+from tinylab.runs.checks import data_for
 from tinylab.runs.context import JobContext
-from tinylab.runs.processes import process_pool
+from tinylab.runs.film import few_steps
+from tinylab.runs.jobs.compare.rows import standard_error
+from tinylab.runs.jobs.finetune import begun_plan
+from tinylab.runs.processes import process_pool, work_through
 from tinylab.runs.recipes import recipe_config
 from tinylab.runs.threads import use_threads
-from tinylab.sampling import SAMPLERS_OF
-from tinylab.sampling.generate import Settings, generate
+from tinylab.sampling.generate import generate
 from tinylab.training.recorder import SilentRecorder
 from tinylab.training.recovery import recover
 
 __all__ = ["CELLS", "recipe_rows", "run"]
 
 CELLS = "cells.json"  # what is done, among the artifacts
-_SAMPLING_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -61,30 +60,29 @@ class _Cell:
 
 def run(config: RecipesConfig, context: JobContext) -> dict[str, Any]:
     """Every recipe with the first seed, then with the next; a resumed job goes on where it was."""
-    if context.run.plan_path.is_file():
-        plan = DepthPlan.load(context.run.plan_path)
-    else:
-        _, plan = recovery_source(config)
-        plan.save(context.run.plan_path)
+    plan = begun_plan(config, context)
     path = context.run.artifacts / CELLS
     done = _stored(path)
     known = {(cell.recipe, cell.seed) for cell in done}
-    waiting = [(r, s) for s in config.seeds for r in config.recipes if (r, s) not in known][::-1]
+    waiting = [(r, s) for s in config.seeds for r in config.recipes if (r, s) not in known]
     total = len(config.seeds) * len(config.recipes)
-    running: dict[Future[_Cell], tuple[str, int]] = {}
+
+    def on_done(asked: tuple[Any, ...], cell: _Cell) -> None:
+        done.append(cell)
+        atomic.write_text(path, json.dumps({"cells": [asdict(cell) for cell in done]}, indent=2) + "\n")
+        context.run.write_result(_result(config, plan, done))
+
     with process_pool(config.workers, _begin, config, plan) as pool:
-        while (waiting and not context.should_stop()) or running:
-            while waiting and len(running) < config.workers and not context.should_stop():
-                cell = waiting.pop()
-                running[pool.submit(_recover, *cell)] = cell
-            finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in finished:
-                done.append(future.result())
-                running.pop(future)
-                atomic.write_text(path, json.dumps({"cells": [asdict(cell) for cell in done]}, indent=2) + "\n")
-                context.run.write_result(_result(config, plan, done))
-            context.progress(len(done), total, "recovering")
-    if waiting:
+        complete = work_through(
+            pool,
+            _recover,
+            waiting,
+            workers=config.workers,
+            should_stop=context.should_stop,
+            on_done=on_done,
+            on_wait=lambda: context.progress(len(done), total, "recovering"),
+        )
+    if not complete:
         raise Stopped(f"stopped after {len(done)} of {total} recoveries")
     return _result(config, plan, done, losses=_outer_losses(config, plan))
 
@@ -113,7 +111,7 @@ def _mean(values: Sequence[float | None]) -> tuple[float | None, float | None]:
     known = [value for value in values if value is not None]
     if not known:
         return None, None
-    return statistics.mean(known), statistics.stdev(known) / math.sqrt(len(known)) if len(known) > 1 else None
+    return statistics.mean(known), standard_error(known)
 
 
 def _result(
@@ -173,8 +171,7 @@ class _Bench:
         distance = correct = None
         if self.fidelity:
             labels = torch.arange(self.config.scored_samples) % model.num_classes
-            sampler = "ddim" if "ddim" in SAMPLERS_OF[model.family] else "auto"
-            settings = Settings(sampler, steps=_SAMPLING_STEPS, guidance=1.0, seed=seed)
+            settings = few_steps(model.family, guidance=1.0, seed=seed)
             scores = self.fidelity.scores(generate(model, self.objective, labels, settings), labels)
             distance, correct = scores.kernel_distance, scores.read_correctly
         return _Cell(recipe, seed, self.loss(model), distance, correct, round(seconds, 3))

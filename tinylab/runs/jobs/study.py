@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from tinylab.config import FinetuneConfig, StudyConfig
@@ -23,7 +22,7 @@ from tinylab.runs.checks import blocks_to_keep, data_for
 from tinylab.runs.context import JobContext
 from tinylab.runs.ground_truth import CANDIDATES, GroundTruth, recipe_of
 from tinylab.runs.jobs.finetune import RECOVERY_FLOOR
-from tinylab.runs.processes import process_pool
+from tinylab.runs.processes import process_pool, work_through
 from tinylab.runs.threads import use_threads
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import run_loop
@@ -87,21 +86,26 @@ def _fill(
     """Compute the cells (kept blocks, whether to fine-tune), storing the table after each."""
     path = context.run.artifacts / CANDIDATES
     table.save(path)
-    waiting, done = list(reversed(cells)), total - len(cells)
-    running: dict[Future[float], tuple[Kept, bool]] = {}
+    done = total - len(cells)
+
+    def on_done(cell: tuple[Any, ...], loss: float) -> None:
+        nonlocal done
+        kept, tuned = cell
+        table.set(kept, loss, finetuned=tuned)
+        table.save(path)
+        done += 1
+
     with process_pool(config.workers, _begin, config) as pool:
-        while (waiting and not context.should_stop()) or running:
-            while waiting and len(running) < config.workers and not context.should_stop():
-                cell = waiting.pop()
-                running[pool.submit(_loss, *cell)] = cell
-            finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in finished:
-                kept, tuned = running.pop(future)
-                table.set(kept, future.result(), finetuned=tuned)
-                table.save(path)
-                done += 1
-            context.progress(done, total, "fine-tuning" if done > len(table) else "scoring")
-    if waiting:
+        complete = work_through(
+            pool,
+            _loss,
+            cells,
+            workers=config.workers,
+            should_stop=context.should_stop,
+            on_done=on_done,
+            on_wait=lambda: context.progress(done, total, "fine-tuning" if done > len(table) else "scoring"),
+        )
+    if not complete:
         raise Stopped(f"stopped after {done} of {total} losses")
 
 

@@ -2,9 +2,8 @@
 
 from tinylab.registry import Registry
 from tinylab.training.warm_starts.base import WarmStartRule, WarmUp
-from tinylab.training.warm_starts.spans import spans
 
-__all__ = ["WARM_STARTS", "WarmStartRule", "WarmUp", "spans"]
+__all__ = ["WARM_STARTS", "WarmStartRule", "WarmUp"]
 
 WARM_STARTS: Registry[WarmStartRule] = Registry("warm start")
 _HERE = "tinylab.training.warm_starts"

@@ -19,13 +19,13 @@ from tinylab.errors import BadRequest
 from tinylab.metrics.denoising import NoisedBatch
 from tinylab.models.adapters.adapted import AdaptedTransformer
 from tinylab.pruning.plan import block_names
+from tinylab.pruning.spans import spans
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.loop import cosine, run_loop, set_rate
 from tinylab.training.recorder import StepRecord
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.block_calls import Call, watched
 from tinylab.training.warm_starts.calibration import calibration_batches
-from tinylab.training.warm_starts.spans import spans
 
 __all__ = ["AlignTask", "Lesson", "lessons", "start"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
+from tinylab.pruning.spans import spans
 from tinylab.training.warm_starts.base import WarmUp
-from tinylab.training.warm_starts.spans import spans
 
 __all__ = ["start"]
 
