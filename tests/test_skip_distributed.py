@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
+import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from tinylab.pruning.gates import gated
 from tinylab.pruning.layout import Layout
 
 COUNT = 4  # samples of a process
+PATIENCE = 240  # seconds until two processes that do not meet count as hanging
 CASES = (("full", "exact"), ("lora", "sampled"))
 
 
@@ -58,7 +62,8 @@ def _gradients(module: nn.Module):
 
 def _worker(rank: int, folder: str, work: str) -> None:
     torch.set_num_threads(1)
-    timeout = datetime.timedelta(seconds=300)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # they meet on this machine, whatever its name resolves to
+    timeout = datetime.timedelta(seconds=PATIENCE / 2)
     dist.init_process_group("gloo", f"file://{work}/meet", timeout=timeout, rank=rank, world_size=2)
     part = [value[rank * COUNT : (rank + 1) * COUNT] for value in _batch()]
     try:
@@ -70,8 +75,23 @@ def _worker(rank: int, folder: str, work: str) -> None:
             wrapped = DistributedDataParallel(search, find_unused_parameters=True)
             wrapped(*part).backward()
             save_file(_gradients(search), f"{work}/together-{weights}-{rank}.safetensors")
+        dist.barrier()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)  # at once: all is written, and the threads of gloo need not be waited for
+
+
+def _run_both(folder: Path) -> None:
+    """Both processes at once; a failure, not a wait without end, if they do not come to one."""
+    started = mp.spawn(_worker, args=(str(folder / "model"), str(folder)), nprocs=2, join=False)
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while not started.join(timeout=5):
+            assert time.monotonic() < deadline, "two processes did not meet"
     finally:
-        dist.destroy_process_group()
+        for process in started.processes:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +103,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.2)
     save_model(model, folder / "model", card="# Tiny\n")
-    mp.spawn(_worker, args=(str(folder / "model"), str(folder)), nprocs=2)
+    _run_both(folder)
     return folder
 
 

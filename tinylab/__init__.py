@@ -2,11 +2,16 @@
 
 Layers of the package; an import may only point to the left:
 
-    config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs, verify <- figures <- cli, bench
+    config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs, verify
+    <- figures <- reports <- cli, bench
 
-What is not named (errors, registry, paths, atomic, interpreter, presets, tensor_file) lies below all of them.
+What is not named (errors, registry, paths, atomic, interpreter, presets, tensor_file, torchvision_ops) lies below all of them.
 
 Importing `tinylab` is light: torch loads when a model is touched.
 """
 
+from tinylab.torchvision_ops import declare_when_imported
+
 __version__ = "0.1.0"
+
+declare_when_imported()

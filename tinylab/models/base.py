@@ -40,6 +40,7 @@ class Denoiser(nn.Module):
         """Number of blocks in every stack."""
         return {stack: len(blocks) for stack, blocks in self.block_stacks().items()}
 
-    def forward_with_cfg(self, x: Tensor, t: Tensor, y: Tensor, cfg_scale: float) -> Tensor:
-        """Guided output (2N, …) for a batch (2N, …) that holds the same images with classes and with the null class."""
+    def guided(self, x: Tensor, t: Tensor, y: Tensor, scale: float) -> Tensor:
+        """Guided output (N, …) for images x (N, …), times t (N,) or one for all (1,), and y (2N,): their classes, then
+        as many null classes. One pass through the network."""
         raise TypeError(f"{type(self).__name__} does not support guidance")

@@ -19,6 +19,8 @@ from tinylab.models.layers import (
 
 __all__ = ["DiT"]
 
+_GUIDED_CHANNELS = 3  # the published code leaves a latent's fourth channel alone
+
 
 class DiT(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixins define config_name
     """Predicts the noise (and, with `learn_sigma`, the variance fraction) of a noised image.
@@ -69,14 +71,16 @@ class DiT(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         return {"blocks": self.blocks}
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        """Images (N, C, H, W), times (N,), classes (N,) -> (N, out_channels, H, W)."""
+        """Images (N, C, H, W), times (N,) or one for all (1,), classes (N,) -> (N, out_channels, H, W)."""
         tokens = self.x_embedder(x) + self.pos_embed  # (N, T, D)
         c = self.t_embedder(t) + self.y_embedder(y)  # (N, D)
         for block in self.blocks:
             tokens = block(tokens, c)
         return self._unpatchify(self.final_layer(tokens, c))
 
-    def forward_with_cfg(self, x: Tensor, t: Tensor, y: Tensor, cfg_scale: float, guided_channels: int = 3) -> Tensor:
+    def forward_with_cfg(
+        self, x: Tensor, t: Tensor, y: Tensor, cfg_scale: float, guided_channels: int = _GUIDED_CHANNELS
+    ) -> Tensor:
         """Classifier-free guidance in one pass.
 
         The batch holds the same images twice, first with their classes, then with the null class. Guidance is
@@ -84,10 +88,20 @@ class DiT(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         """
         half = x[: len(x) // 2]
         out = self(torch.cat([half, half]), t, y)
-        guided = min(guided_channels, self.in_channels)
-        conditional, unconditional = out[:, :guided].chunk(2)
-        eps = unconditional + cfg_scale * (conditional - unconditional)
-        return torch.cat([torch.cat([eps, eps]), out[:, guided:]], dim=1)
+        eps = self._guided_channels(out, cfg_scale, guided_channels)
+        return torch.cat([torch.cat([eps, eps]), out[:, eps.shape[1] :]], dim=1)
+
+    def guided(self, x: Tensor, t: Tensor, y: Tensor, scale: float) -> Tensor:
+        """The first half of what `forward_with_cfg` gives, which is all that a sampler needs."""
+        times = t if len(t) == 1 else torch.cat([t, t])
+        out = self(torch.cat([x, x]), times, y)
+        eps = self._guided_channels(out, scale, _GUIDED_CHANNELS)
+        return torch.cat([eps, out[: len(x), eps.shape[1] :]], dim=1)
+
+    def _guided_channels(self, out: Tensor, scale: float, channels: int) -> Tensor:
+        """Of outputs (2N, …) with classes and with the null class, the guided first channels, (N, …)."""
+        conditional, unconditional = out[:, : min(channels, self.in_channels)].chunk(2)
+        return unconditional + scale * (conditional - unconditional)
 
     def _unpatchify(self, tokens: Tensor) -> Tensor:
         n, count, _ = tokens.shape

@@ -97,32 +97,31 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         """Encoder and decoder, under their published names."""
         return {"encoder_blocks": self.encoder_blocks, "decoder_blocks": self.decoder_blocks}
 
-    def forward(self, tokens: Tensor, mask: Tensor, y: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, y: Tensor, hidden: int | None = None) -> Tensor:
         """Tokens (N, T, V), mask (N, T) with 1 for hidden ones, classes (N,) -> conditions of all tokens (N, T, D).
 
-        Every image must hide the same number of tokens.
+        Every image must hide the same number of tokens. Who knows that number says it as `hidden`: else it is counted,
+        for which the host waits for a GPU.
         """
-        return self.decode(self.encode(tokens, mask, y), mask)
+        return self.decode(self.encode(tokens, mask, y, hidden), mask, hidden)
 
-    def encode(self, tokens: Tensor, mask: Tensor, y: Tensor) -> Tensor:
+    def encode(self, tokens: Tensor, mask: Tensor, y: Tensor, hidden: int | None = None) -> Tensor:
         """The known tokens behind the buffer: (N, buffer + known, D). Class `num_classes` is the null class."""
         condition = self.class_emb(y.clamp(max=self.num_classes - 1))
         condition = torch.where((y == self.num_classes).unsqueeze(1), self.fake_latent, condition)
         buffer = condition.unsqueeze(1).expand(-1, self.buffer_size, -1)
         x = torch.cat([buffer, self.z_proj(tokens)], dim=1)
         x = self.z_proj_ln(x + self.encoder_pos_embed_learned)
-        x = x[self._known(mask)].view(len(x), -1, x.shape[-1])
+        x = x.gather(1, self._known_places(mask, hidden, x.shape[-1]))
         for block in self.encoder_blocks:
             x = block(x)
         return self.encoder_norm(x)
 
-    def decode(self, x: Tensor, mask: Tensor) -> Tensor:
+    def decode(self, x: Tensor, mask: Tensor, hidden: int | None = None) -> Tensor:
         """What the encoder said, put back among mask tokens: (N, T, D)."""
         x = self.decoder_embed(x)
-        known = self._known(mask)
-        filled = self.mask_token.to(x.dtype).expand(*known.shape, -1).clone()
-        filled[known] = x.reshape(-1, x.shape[-1])
-        x = filled + self.decoder_pos_embed_learned
+        empty = self.mask_token.to(x.dtype).expand(len(x), self.buffer_size + self.num_tokens, -1)
+        x = empty.scatter(1, self._known_places(mask, hidden, x.shape[-1]), x) + self.decoder_pos_embed_learned
         for block in self.decoder_blocks:
             x = block(x)
         return self.decoder_norm(x)[:, self.buffer_size :] + self.diffusion_pos_embed_learned
@@ -140,9 +139,12 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         patches = tokens.view(len(tokens), h // p, w // p, c, p, p)
         return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, c, h, w)
 
-    def _known(self, mask: Tensor) -> Tensor:
-        """True for the buffer and the tokens that are not hidden, (N, buffer + T)."""
-        return torch.cat([mask.new_zeros(len(mask), self.buffer_size), mask], dim=1) < 0.5
+    def _known_places(self, mask: Tensor, hidden: int | None, width: int) -> Tensor:
+        """Where the buffer and the tokens stand that are not hidden, in order: (N, K, width), the same all across."""
+        hidden = int(mask[0].sum()) if hidden is None else hidden
+        unknown = torch.cat([mask.new_zeros(len(mask), self.buffer_size), mask], dim=1) > 0.5
+        places = unknown.to(torch.uint8).argsort(dim=1, stable=True)[:, : unknown.shape[1] - hidden]
+        return places.unsqueeze(-1).expand(-1, -1, width)
 
     def _initialise(self) -> None:
         """Published initial weights: Xavier linears, small normals elsewhere, a head that starts at zero."""

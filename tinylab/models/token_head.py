@@ -56,8 +56,15 @@ class TokenHead(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Noised tokens (K, V), times (K,), conditions (K, D) -> (K, 2V)."""
+        return self.denoise(x, t, self.cond_embed(z))
+
+    def denoise(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """The same for conditions (K, W) that were embedded before: they stay the same over the steps of a token.
+
+        One time (1,) may stand for all.
+        """
         x = self.input_proj(x)
-        c = self.time_embed(t) + self.cond_embed(z)
+        c = self.time_embed(t) + condition
         for block in self.res_blocks:
             x = block(x, c)
         return self.final_layer(x, c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from tinylab.diffusion.gaussian import GaussianDiffusion
@@ -16,11 +17,16 @@ __all__ = ["StepRule", "walk_back"]
 StepRule = Callable[[GaussianDiffusion, Tensor, Tensor, int, Tensor], Tensor]
 
 
-def walk_back(drawing: Drawing, rule: StepRule) -> Iterator[Tensor]:
-    """The images (N, C, H, W) after every step, from pure noise."""
+def walk_back(drawing: Drawing, rule: StepRule, *, noisy: bool) -> Iterator[Tensor]:
+    """The images (N, C, H, W) after every step, from pure noise.
+
+    Args:
+        noisy: whether the rule needs fresh noise; without, it is given none of its own (zeros).
+    """
     chain = cast(GaussianDiffusion, drawing.objective).respaced(drawing.settings.steps)
     x = drawing.start()
+    silence = torch.zeros((), device=x.device)
     for index in reversed(range(drawing.settings.steps)):
         output = drawing.predict(x, chain.timesteps[index])
-        x = rule(chain, output, x, index, drawing.normal(*x.shape[1:]))
+        x = rule(chain, output, x, index, drawing.normal(*x.shape[1:]) if noisy and index else silence)
         yield x

@@ -15,7 +15,7 @@ __all__ = ["sample", "step"]
 
 def sample(drawing: Drawing) -> Iterator[Tensor]:
     """The images (N, C, H, W) after every step."""
-    return walk_back(drawing, step)
+    return walk_back(drawing, step, noisy=False)
 
 
 def step(chain: GaussianDiffusion, output: Tensor, x: Tensor, index: int, noise: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
@@ -98,16 +99,17 @@ class Drawing:
 
     def normal(self, *shape: int) -> Tensor:
         """Noise (N, *shape) on the model's device."""
-        return self.noise.normal(*shape).to(self.y.device)
+        noise, device = self.noise.normal(*shape), self.y.device
+        if device.type == "cuda":  # from pinned memory the host goes on at once
+            return noise.pin_memory().to(device, non_blocking=True)
+        return noise.to(device)
 
+    @cached_property
     def classes_and_null(self) -> Tensor:
         """The classes, then as many null classes, (2N,); the classes alone where nothing is guided."""
         return torch.cat([self.y, torch.full_like(self.y, self.model.num_classes)]) if self.guided else self.y
 
     def predict(self, x: Tensor, t: Tensor) -> Tensor:
         """The model's output for images x (N, C, H, W) at one time t (), guided where guidance is on."""
-        y = self.classes_and_null()
-        times = t.expand(len(y))
-        if not self.guided:
-            return self.model(x, times, y)
-        return self.model.forward_with_cfg(torch.cat([x, x]), times, y, self.settings.guidance)[: len(x)]
+        y, time = self.classes_and_null, t.view(1)  # one time, embedded once
+        return self.model.guided(x, time, y, self.settings.guidance) if self.guided else self.model(x, time, y)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tinylab.diffusion.masked import MaskedDiffusion
 from tinylab.models.mar import MAR
+from tinylab.models.token_head import TokenHead
 from tinylab.sampling import ancestral
 from tinylab.sampling.drawing import Drawing
 
@@ -29,7 +30,7 @@ def sample(drawing: Drawing) -> Iterator[Tensor]:
         left = hidden_after(k, rounds, total, hidden)
         mask = torch.zeros(count, total, device=device).scatter_(1, order[:, :hidden], 1.0)
         chosen = order[:, left:hidden].sort(dim=1).values  # (N, how many are drawn now)
-        fresh = _draw_tokens(drawing, tokens, mask, chosen, _guidance(drawing, left, total))
+        fresh = _draw_tokens(drawing, tokens, mask, hidden, chosen, _guidance(drawing, left, total))
         tokens = tokens.scatter(1, chosen.unsqueeze(-1).expand_as(fresh), fresh)
         hidden = left
         yield model.unpatchify(tokens)
@@ -48,18 +49,19 @@ def _guidance(drawing: Drawing, left: int, total: int) -> float:
     return scale if drawing.settings.schedule == "constant" else 1 + (scale - 1) * (total - left) / total
 
 
-def _draw_tokens(drawing: Drawing, tokens: Tensor, mask: Tensor, chosen: Tensor, scale: float) -> Tensor:
+def _draw_tokens(drawing: Drawing, tokens: Tensor, mask: Tensor, hidden: int, chosen: Tensor, scale: float) -> Tensor:
     """New values (N, K, V) of the tokens at `chosen` (N, K), by the head's own small chain."""
-    model, y = cast(MAR, drawing.model), drawing.classes_and_null()
+    model, y = cast(MAR, drawing.model), drawing.classes_and_null
     copies = len(y) // len(tokens)
-    z = model(tokens.repeat(copies, 1, 1), mask.repeat(copies, 1), y)
+    z = model(tokens.repeat(copies, 1, 1), mask.repeat(copies, 1), y, hidden)
     z = z.gather(1, chosen.repeat(copies, 1).unsqueeze(-1).expand(-1, -1, z.shape[-1])).flatten(0, 1)
     chain = cast(MaskedDiffusion, drawing.objective).chain.respaced(model.head_steps)
+    head = cast(TokenHead, model.head)
+    condition = head.cond_embed(z)  # once for all steps of the head
     noises = drawing.normal(model.head_steps + 1, chosen.shape[1], tokens.shape[-1]).transpose(0, 1).flatten(1, 2)
     x = noises[0]  # (N * K, V)
     for k, index in enumerate(reversed(range(model.head_steps)), start=1):
-        t = chain.timesteps[index].expand(len(z))
-        output = model.head(x.repeat(copies, 1), t, z)
+        output = head.denoise(x.repeat(copies, 1), chain.timesteps[index].view(1), condition)
         if copies == 2:
             output = _guided(output, x.shape[1], scale)
         x = ancestral.step(chain, output, x, index, drawing.settings.temperature * noises[k], model.clip_value)
