@@ -31,6 +31,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that runs go to, one for every test."""
     folder = tmp_path / "runs"
     monkeypatch.setenv("TINYLAB_RUNS", str(folder))
+    monkeypatch.setenv("TINYLAB_CACHE", str(tmp_path / "cache"))
     return folder
 
 

@@ -178,3 +178,23 @@ def test_other_errors_pass_through(error: Exception) -> None:
         with atomic.disk_errors("free some space"):
             raise error
     assert passed.value is error
+
+
+def test_a_new_file_takes_its_place_when_the_block_ends_well(tmp_path: Path) -> None:
+    target = tmp_path / "samples.npz"
+    target.write_text("old")
+    with atomic.new_file(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.npz"]
+
+
+def test_a_crash_while_a_new_file_is_written_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "samples.npz"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic.new_file(target) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.npz"]

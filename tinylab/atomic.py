@@ -17,6 +17,7 @@ __all__ = [
     "disk_errors",
     "flush",
     "is_full",
+    "new_file",
     "new_folder",
     "overwrite",
     "remove_folder",
@@ -48,6 +49,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` for UTF-8 text."""
     write_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """The path of a file to write that takes the place of `target` when the block ends well, and vanishes when not."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=_PART)
+    os.close(handle)
+    try:
+        yield Path(name)
+        flush(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

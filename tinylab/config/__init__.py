@@ -2,6 +2,7 @@
 
 from tinylab.config.base import JobConfig, LoopConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
+from tinylab.config.measuring import CostConfig, EvaluateConfig
 from tinylab.config.parse import config_types, parse_config
 from tinylab.config.pictures import EncodeConfig, SampleConfig
 from tinylab.config.recovery import FinetuneConfig, RecipesConfig
@@ -10,7 +11,9 @@ from tinylab.config.train import TrainConfig
 
 __all__ = [
     "CompareConfig",
+    "CostConfig",
     "EncodeConfig",
+    "EvaluateConfig",
     "FinetuneConfig",
     "JobConfig",
     "LoopConfig",

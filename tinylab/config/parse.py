@@ -6,6 +6,7 @@ import json
 
 from tinylab.config.base import JobConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
+from tinylab.config.measuring import CostConfig, EvaluateConfig
 from tinylab.config.pictures import EncodeConfig, SampleConfig
 from tinylab.config.recovery import FinetuneConfig, RecipesConfig
 from tinylab.config.search import SearchConfig
@@ -24,6 +25,8 @@ def config_types() -> dict[str, type[JobConfig]]:
         FinetuneConfig,
         RecipesConfig,
         SampleConfig,
+        EvaluateConfig,
+        CostConfig,
         CompareConfig,
         StudyConfig,
         EncodeConfig,

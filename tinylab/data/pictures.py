@@ -18,10 +18,20 @@ from tinylab.data.crop import center_crop
 from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 
-__all__ = ["BrokenPicture", "PictureFolder", "Pictures", "check_pictures", "cropped", "open_pictures"]
+__all__ = [
+    "BrokenPicture",
+    "PICTURE_ENDINGS",
+    "PICTURE_FORMATS",
+    "PictureFolder",
+    "Pictures",
+    "check_pictures",
+    "cropped",
+    "open_pictures",
+    "read_picture",
+]
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")  # by content, not by name; no format that starts other programs
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm")
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")  # by content, not by name; no format that starts other programs
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm")
 _MOST_PIXELS = 89_478_485  # PIL's own limit, a quarter of a gigabyte in RGB
 _MOST_NARROW = 50  # longer side by shorter side; resizing makes the longer one that much longer than the square
 _MOST_CLASSES = 100_000
@@ -97,7 +107,7 @@ class PictureFolder:
         """Squares of these pictures, or what is wrong with one, in order."""
         with ThreadPoolExecutor(self._workers) as pool, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's warnings; what cannot be read is refused, the rest is fine
-            return list(pool.map(lambda row: _read_file(self.folder / self._files[row], size), rows))
+            return list(pool.map(lambda row: read_picture(self.folder / self._files[row], size), rows))
 
 
 def cropped(image: Image.Image, size: int, source: object) -> np.ndarray:
@@ -110,16 +120,16 @@ def cropped(image: Image.Image, size: int, source: object) -> np.ndarray:
     return center_crop(image.convert("RGB"), size)
 
 
-def _read_file(path: Path, size: int) -> np.ndarray | BrokenPicture:
+def read_picture(path: Path, size: int) -> np.ndarray | BrokenPicture:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
             return cropped(image, size, path)
     except BrokenPicture as broken:
         return broken
     except Image.DecompressionBombError:
         return BrokenPicture(f"{path} has more than {_MOST_PIXELS:,} pixels; shrink it")
     except Image.UnidentifiedImageError:
-        return BrokenPicture(f"{path} is no picture; {', '.join(_FORMATS)} are read")
+        return BrokenPicture(f"{path} is no picture; {', '.join(PICTURE_FORMATS)} are read")
     except Exception as error:  # decoders raise whatever they like at damaged data
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return BrokenPicture(f"{path} is a broken picture ({reason})")
@@ -140,11 +150,15 @@ def _walk(folder: Path):
     """Files with the ending of a picture, also in deeper folders; links to folders are not followed."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(place, f) for f in files if f.lower().endswith(_ENDINGS) and not f.startswith("."))
+        yield from (
+            os.path.join(place, f) for f in files if f.lower().endswith(PICTURE_ENDINGS) and not f.startswith(".")
+        )
 
 
 def _no_pictures(folder: Path) -> BadRequest:
-    return BadRequest(f"{folder} holds no pictures ({', '.join(_ENDINGS)}); fill it, or delete it if it is no class")
+    return BadRequest(
+        f"{folder} holds no pictures ({', '.join(PICTURE_ENDINGS)}); fill it, or delete it if it is no class"
+    )
 
 
 def _readable(folders: list[str]) -> tuple[str, ...]:

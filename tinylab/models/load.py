@@ -24,7 +24,9 @@ from tinylab.models.reader import DigitReader
 from tinylab.paths import assets_folder
 from tinylab.tensor_file import check_tensors, read_header
 
-__all__ = ["load_model", "load_reader", "model_class", "pick_device", "save_model", "sketch"]
+__all__ = ["load_model", "load_reader", "model_class", "open_reader", "pick_device", "save_model", "sketch"]
+
+_READER = "digits-reader"
 
 
 def load_model(reference: str, device: str = "cpu") -> Denoiser:
@@ -103,9 +105,15 @@ def pick_device(name: str) -> torch.device:
 
 def load_reader(model: Denoiser) -> DigitReader | None:
     """The shipped classifier that can judge `model`'s samples; None if they are not digits or it is not there."""
-    folder = assets_folder() / "digits-reader"
-    if model.sample_shape != (1, 8, 8) or model.num_classes != 10 or not (folder / WEIGHTS_FILE).is_file():
-        return None
+    there = (assets_folder() / _READER / WEIGHTS_FILE).is_file()
+    return open_reader() if there and model.sample_shape == (1, 8, 8) and model.num_classes == 10 else None
+
+
+def open_reader(folder: Path | None = None) -> DigitReader:
+    """The shipped classifier of digits, or the one in another folder; BadRequest if there is none."""
+    folder = folder or assets_folder() / _READER
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise BadRequest(f"{folder} holds no digit reader ({WEIGHTS_FILE}); get a whole copy of the assets")
     with torch.device("meta"):
         reader = DigitReader(**{k: v for k, v in DigitReader.load_config(folder).items() if not k.startswith("_")})
     load_weights(reader, folder / WEIGHTS_FILE)

@@ -112,7 +112,7 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         buffer = condition.unsqueeze(1).expand(-1, self.buffer_size, -1)
         x = torch.cat([buffer, self.z_proj(tokens)], dim=1)
         x = self.z_proj_ln(x + self.encoder_pos_embed_learned)
-        x = x.gather(1, self._known_places(mask, hidden, x.shape[-1]))
+        x = x.flatten(0, 1).index_select(0, self._known_rows(mask, hidden)).view(len(x), -1, x.shape[-1])
         for block in self.encoder_blocks:
             x = block(x)
         return self.encoder_norm(x)
@@ -120,8 +120,9 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
     def decode(self, x: Tensor, mask: Tensor, hidden: int | None = None) -> Tensor:
         """What the encoder said, put back among mask tokens: (N, T, D)."""
         x = self.decoder_embed(x)
-        empty = self.mask_token.to(x.dtype).expand(len(x), self.buffer_size + self.num_tokens, -1)
-        x = empty.scatter(1, self._known_places(mask, hidden, x.shape[-1]), x) + self.decoder_pos_embed_learned
+        filled = self.mask_token.to(x.dtype).expand(len(x), self.buffer_size + self.num_tokens, -1).clone()
+        filled.flatten(0, 1).index_copy_(0, self._known_rows(mask, hidden), x.flatten(0, 1))
+        x = filled + self.decoder_pos_embed_learned
         for block in self.decoder_blocks:
             x = block(x)
         return self.decoder_norm(x)[:, self.buffer_size :] + self.diffusion_pos_embed_learned
@@ -139,12 +140,13 @@ class MAR(Denoiser, ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixi
         patches = tokens.view(len(tokens), h // p, w // p, c, p, p)
         return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, c, h, w)
 
-    def _known_places(self, mask: Tensor, hidden: int | None, width: int) -> Tensor:
-        """Where the buffer and the tokens stand that are not hidden, in order: (N, K, width), the same all across."""
+    def _known_rows(self, mask: Tensor, hidden: int | None) -> Tensor:
+        """Which rows of all images' positions hold the buffer and the tokens that are not hidden, (N * known,)."""
         hidden = int(mask[0].sum()) if hidden is None else hidden
         unknown = torch.cat([mask.new_zeros(len(mask), self.buffer_size), mask], dim=1) > 0.5
-        places = unknown.to(torch.uint8).argsort(dim=1, stable=True)[:, : unknown.shape[1] - hidden]
-        return places.unsqueeze(-1).expand(-1, -1, width)
+        count, length = unknown.shape
+        places = unknown.to(torch.uint8).argsort(dim=1, stable=True)[:, : length - hidden]
+        return (places + length * torch.arange(count, device=mask.device).unsqueeze(1)).flatten()
 
     def _initialise(self) -> None:
         """Published initial weights: Xavier linears, small normals elsewhere, a head that starts at zero."""

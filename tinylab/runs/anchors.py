@@ -21,7 +21,7 @@ C = TypeVar("C", bound=JobConfig)
 def anchored(config: C) -> C:
     """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
-    for name in ("model", "plan", "run", "against", "plans", "data", "vae", "study", "known"):
+    for name in _PLACES:
         value = getattr(config, name, None)
         place = _path_place if isinstance(config, EncodeConfig) else _PLACES[name]
         if isinstance(value, str):
@@ -73,6 +73,7 @@ def _study_place(reference: str) -> Path | None:
 
 
 _PLACES: dict[str, Callable[[str], Path | None]] = {
+    **{"images": _path_place, "reference": _path_place, "weights": _path_place},
     **{"model": _model_place, "against": _model_place, "data": _data_place, "vae": _path_place},
     **{"plan": _run_place, "plans": _run_place, "run": _run_place, "study": _study_place, "known": _study_place},
 }

@@ -31,6 +31,8 @@ from tinylab.pruning.criteria.oracle import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
+from tinylab.runs.check_costs import check_costs
+from tinylab.runs.check_evaluation import check_evaluation
 from tinylab.runs.contenders import check_contenders
 from tinylab.runs.ground_truth import GroundTruth
 from tinylab.runs.recipes import recipe_config
@@ -265,6 +267,8 @@ _CHECKS: dict[str, Callable] = {
     "finetune": _finetune,
     "recipes": _recipes,
     "sample": _sample,
+    "evaluate": check_evaluation,
+    "cost": check_costs,
     "compare": _compare,
     "study": _study,
     "encode": _encode,

@@ -25,7 +25,8 @@ from tinylab.together import together
 __all__ = ["JOBS", "execute", "execute_along", "start_run"]
 
 JOBS: Registry = Registry("job")
-for _kind in ("train", "search", "prune", "finetune", "sample", "compare", "study", "recipes", "encode"):
+_KINDS = ("train", "search", "prune", "finetune", "sample", "evaluate", "cost", "compare", "study", "recipes", "encode")
+for _kind in _KINDS:
     JOBS.register(_kind, f"tinylab.runs.jobs.{_kind}", summary=f"the {_kind} job")
 
 

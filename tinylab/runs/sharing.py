@@ -10,7 +10,7 @@ from tinylab.training.shares import check_shares
 
 __all__ = ["SHARED_KINDS", "check_sharing", "on_own_device"]
 
-SHARED_KINDS = ("train", "search", "finetune")
+SHARED_KINDS = ("train", "search", "finetune", "evaluate")
 
 
 def check_sharing(config: JobConfig, processes: int) -> None:

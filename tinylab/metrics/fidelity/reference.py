@@ -1,0 +1,123 @@
+"""Real pictures that samples are compared with, and their features, kept on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tinylab.data.catalog import DIGITS
+from tinylab.data.digits import load_digits
+from tinylab.errors import BadRequest
+from tinylab.metrics.fidelity.arrays import read_pictures, read_statistics
+from tinylab.metrics.fidelity.extractors import Extractor
+from tinylab.metrics.fidelity.features import Features, Statistics
+from tinylab.metrics.fidelity.floor import floor
+from tinylab.metrics.fidelity.folder import read_folder
+from tinylab.metrics.fidelity.kept import cache_folder, load_features, save_features
+from tinylab.paths import exists
+from tinylab.sampling.images import to_uint8
+
+__all__ = ["Reference", "floor", "open_reference", "reference_features"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A set of pictures.
+
+    Attributes:
+        name: as it was asked for.
+        pixels: uint8 (N, H, W, C), C 1 or 3; N is 0 where there are only statistics.
+        labels: classes (N,), None where they are not known.
+        hash: 12 hex digits that change with any pixel, class or statistic.
+        statistics: of Inception features, where the file brings them (ADM's reference batches do).
+    """
+
+    name: str
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    hash: str
+    statistics: Statistics | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def open_reference(name: str) -> Reference:
+    """The pictures meant by `digits` (all 1,797, in both splits), an npz file or a folder of pictures.
+
+    An npz holds `images` and `labels`, or `arr_0` and `arr_1` as ADM writes them; classes may be missing. Samples that
+    are to be scored are read in the same way.
+
+    Raises:
+        BadRequest: nothing there, damaged, or not pictures.
+    """
+    if name == DIGITS:
+        parts = load_digits()
+        pixels = to_uint8(torch.cat([part.images for part in parts]))
+        return _reference(name, pixels, torch.cat([part.labels for part in parts]).numpy())
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # a home folder of nobody
+        path = Path(name)
+    if not name or not exists(path):
+        raise BadRequest(f"unknown reference {name!r}; give digits, an npz file or a folder of pictures")
+    if path.is_dir():
+        return _reference(name, *read_folder(path))
+    pictures, statistics = read_pictures(path), read_statistics(path)
+    if pictures is None and statistics is None:
+        raise BadRequest(f"{path} holds neither pictures (images or arr_0) nor statistics (mu and sigma)")
+    pixels, labels = pictures or (np.empty((0, 1, 1, 3), np.uint8), None)
+    return _reference(name, pixels, labels, statistics)
+
+
+def reference_features(
+    reference: Reference,
+    extractor: Extractor,
+    *,
+    cache: Path | None = None,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Features of the reference, read from the disk where this network has seen these pictures before.
+
+    Where the reference brings statistics of Inception features and `extractor` is Inception, FID and sFID are measured
+    from them, as ADM's evaluation does.
+
+    Args:
+        cache: folder of kept features; default: $TINYLAB_CACHE or ~/.cache/tinylab/features. One that cannot be
+            written is no error.
+
+    Raises:
+        BadRequest: statistics alone, for another network; pictures that the network does not take.
+    """
+    statistics = reference.statistics if extractor.name == "inception-v3" else None
+    if not len(reference):
+        if statistics is None:
+            raise BadRequest(f"{reference.name} holds statistics of inception-v3 alone; take --extractor inception-v3")
+        return Features(torch.empty(0, len(statistics.pooled.mean)), statistics=statistics)
+    folder = cache or cache_folder()
+    file = folder / f"{reference.hash}-{extractor.name}-{extractor.hash}.safetensors" if folder else None
+    found = load_features(file, len(reference), extractor) if file else None
+    if found is None:
+        found = extractor.features(reference.pixels, batch_size=batch_size, progress=progress)
+        if file:
+            save_features(file, found)
+    return replace(found, statistics=statistics)
+
+
+def _reference(
+    name: str, pixels: np.ndarray, labels: np.ndarray | None, statistics: Statistics | None = None
+) -> Reference:
+    moments = [m for m in (statistics.pooled, statistics.spatial) if m] if statistics else []
+    arrays = [pixels, labels, *(array for m in moments for array in (m.mean, m.covariance))]
+    found = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            found.update(f"{array.dtype} {array.shape} ".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return Reference(name, pixels, labels, found.hexdigest()[:12], statistics)

@@ -1,0 +1,109 @@
+"""Drawing the samples of an evaluation: models in turn, each process its share, from where the last one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tinylab.config import EvaluateConfig
+from tinylab.diffusion import Objective, objective_for
+from tinylab.errors import Stopped
+from tinylab.metrics.cost import synchronised_time
+from tinylab.models.autoencoder import Autoencoder
+from tinylab.models.base import Denoiser
+from tinylab.runs.context import JobContext
+from tinylab.runs.jobs.evaluate.batches import Batches
+from tinylab.sampling.caches import cached, parse_cache
+from tinylab.sampling.generate import Settings, generate, steps_taken
+from tinylab.sampling.images import to_uint8
+from tinylab.together import together
+
+__all__ = ["Contender", "draw_missing", "settings_of"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model and where its samples go."""
+
+    source: str
+    model: Denoiser
+    objective: Objective
+    batches: Batches
+
+    @classmethod
+    def of(cls, source: str, model: Denoiser, batches: Batches) -> Contender:
+        """With the objective of the model's family."""
+        return cls(source, model, objective_for(model), batches)
+
+
+def settings_of(config: EvaluateConfig) -> Settings:
+    """How every sample is drawn."""
+    return Settings(
+        config.sampler, config.steps, config.guidance, config.seed, config.guidance_schedule, config.temperature
+    )
+
+
+def draw_missing(
+    contenders: Sequence[Contender],
+    labels: Tensor,
+    config: EvaluateConfig,
+    context: JobContext,
+    autoencoder: Autoencoder | None,
+) -> None:
+    """Draw every batch that is not there yet, for the classes labels (N,); returns when all processes are done.
+
+    Raises:
+        Stopped: somebody asked for it; what is drawn stays.
+    """
+    team = together()
+    lacking = team.from_main(lambda: [(b, c) for c, one in enumerate(contenders) for b in one.batches.missing()])
+    turns = _in_turn(lacking)
+    _warm_up(contenders, labels, config, {c for _, c in turns})
+    steps = [steps_taken(one.model, config.steps) for one in contenders]
+    total = sum(count * len(one.batches) for count, one in zip(steps, contenders, strict=True))
+    done = total - sum(steps[c] for _, c in turns)
+    context.progress(done, total, "drawing")
+    for first in range(0, len(turns), team.size):
+        several = turns[first : first + team.size]
+        if team.rank < len(several):
+            number, which = several[team.rank]
+            _draw(contenders[which], number, labels, config, autoencoder)
+        done += sum(steps[c] for _, c in several)
+        context.progress(done, total, "drawing")
+        if team.any(context.should_stop()):
+            raise Stopped("stopped after a batch; resume it to draw the others")
+
+
+def _in_turn(lacking: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(batch, contender): batch by batch, the first contender another one every time, so that drifts of the machine's
+    speed hit all alike."""
+    by_batch: dict[int, list[tuple[int, int]]] = {}
+    for batch, contender in sorted(map(tuple, lacking)):
+        by_batch.setdefault(batch, []).append((batch, contender))
+    turns = []
+    for batch, several in by_batch.items():
+        start = batch % len(several)
+        turns += several[start:] + several[:start]
+    return turns
+
+
+def _warm_up(contenders: Sequence[Contender], labels: Tensor, config: EvaluateConfig, needed: set[int]) -> None:
+    """The first pass through a model is slower than the rest."""
+    for which in sorted(needed):
+        one = contenders[which]
+        generate(one.model, one.objective, labels[:2], Settings(config.sampler, 1, config.guidance))
+
+
+def _draw(
+    contender: Contender, number: int, labels: Tensor, config: EvaluateConfig, autoencoder: Autoencoder | None
+) -> None:
+    rows = contender.batches.rows(number)
+    wanted = labels[rows.start : rows.stop]
+    began = synchronised_time()
+    with cached(contender.model, parse_cache(config.cache)):
+        drawn = generate(contender.model, contender.objective, wanted, settings_of(config), first=rows.start)
+    seconds = synchronised_time() - began
+    pixels = to_uint8(autoencoder.decode(drawn) if autoencoder else drawn)
+    contender.batches.write(number, pixels, seconds)
