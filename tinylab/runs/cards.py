@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from tinylab.config import CompareConfig, FinetuneConfig, TrainConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models
 from tinylab.models.hub_names import is_hub_reference, parse_hub_reference
-from tinylab.presets import TrainPreset, train_config
+from tinylab.presets import TrainPreset
 from tinylab.pruning.plan import DepthPlan
+from tinylab.runs.command import command_of
 from tinylab.runs.record import Run
 
 __all__ = ["shallow_card", "training_card"]
@@ -35,7 +35,7 @@ tags: [tinylab, {preset.family}]
 {preset.summary[0].upper()}{preset.summary[1:]}. Trained on the 1,500 training images of scikit-learn's bundled
 handwritten digits (297 are held out), scaled to [-1, 1].
 
-{picture}Made by `{_command(config)}` in {max(1, minutes):.0f} minute(s)
+{picture}Made by `{command_of(config, always=("preset", "seed", "steps"))}` in {max(1, minutes):.0f} minute(s)
 on {device} with {config.threads or "all"} CPU thread(s). The saved weights are the moving average.
 
 | score | value |
@@ -46,15 +46,6 @@ on {device} with {config.threads or "all"} CPU thread(s). The saved weights are 
 |---|---|
 {values}
 """
-
-
-def _command(config: TrainConfig) -> str:
-    """The command that makes the model again: with every value that is not the preset's own."""
-    usual = train_config(config.preset)
-    shown = {"preset": config.preset, "seed": config.seed, "steps": config.steps}
-    shown |= {name: value for name, value in config if name != "kind" and value != getattr(usual, name)}
-    words = [word for name, value in shown.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["tinylab", "train", *words])
 
 
 def _show(value: Any) -> str:

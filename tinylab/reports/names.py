@@ -1,0 +1,109 @@
+"""What methods, models, scores and times are called in a report. Nothing here is escaped, but for `in_figure`."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from tinylab.config import CompareConfig, FinetuneConfig
+from tinylab.errors import BadRequest
+from tinylab.metrics.fidelity.names import METRICS, Metric
+from tinylab.models.catalog import built_in_models, locate_model
+from tinylab.pruning.criteria import CRITERIA
+from tinylab.pruning.plan import DepthPlan
+from tinylab.runs.record import Run
+
+__all__ = [
+    "KINDS",
+    "duration",
+    "in_figure",
+    "is_share",
+    "method_label",
+    "model_label",
+    "plan_label",
+    "score_metric",
+    "when",
+]
+
+_LONGEST = 60  # characters of a name in a picture
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "train": "Training",
+        "search": "Mask search",
+        "prune": "Pruning",
+        "finetune": "Recovery",
+        "recipes": "Recipes of recovery",
+        "sample": "Samples",
+        "evaluate": "Scores of samples",
+        "cost": "Costs",
+        "compare": "Comparison of methods",
+        "study": "Study of all choices",
+        "encode": "Encoding",
+    }
+)
+
+
+_SHARES = ("precision", "recall", "accuracy")  # scores that people read as percentages
+
+
+def score_metric(name: str) -> Metric:
+    """What is known of a score; one that is not known is called as it is."""
+    return METRICS.get(name, Metric(name, name, "", False, ""))
+
+
+def is_share(name: str) -> bool:
+    """Whether a score is a share, to be shown as a percentage."""
+    return name in _SHARES
+
+
+def method_label(name: str) -> str:
+    """A method as the registry labels it, or Learned for a search; "learned (…)" keeps what tells it from others."""
+    if name.startswith("learned:"):
+        return "Learned " + name.partition(":")[2]
+    if name.split(" ")[0] == "learned":
+        return name.replace("learned", "Learned", 1) if " " in name else "Learned (TinyFusion)"
+    return CRITERIA.entry(name).label if name in CRITERIA.names() else name
+
+
+def plan_label(plan: DepthPlan) -> str:
+    """How the blocks were chosen, in short."""
+    if plan.method == "learned" and plan.details.get("pattern"):
+        return f"Learned {plan.details['pattern']}"
+    return method_label(plan.method)
+
+
+def model_label(reference: str) -> str:
+    """What a model is: its built-in name, or how it was cut and whether it recovered."""
+    if reference in built_in_models():
+        return reference
+    try:
+        folder = locate_model(reference)
+        home = next(place for place in (folder, *folder.parents[:3]) if (place / "status.json").is_file())
+        plan = DepthPlan.load((folder if (folder / "plan.json").is_file() else home) / "plan.json")
+        config = Run.open(home).config()
+    except (BadRequest, OSError, StopIteration):
+        return Path(reference).name or reference
+    steps = config.steps if isinstance(config, FinetuneConfig | CompareConfig) else 0
+    return f"{plan_label(plan)}, " + (f"fine-tuned {steps:,} steps" if steps else "cut only")
+
+
+def in_figure(name: str) -> str:
+    """A name as figures take it: they read some HTML, which a stranger's name must not bring along."""
+    shown = " ".join(name.split())
+    return html.escape(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…", quote=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def when(seconds: float) -> str:
+    """A moment, in the time of this machine."""
+    return time.strftime("%d %B %Y, %H:%M", time.localtime(seconds))

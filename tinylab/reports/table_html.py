@@ -1,0 +1,161 @@
+"""A table as HTML: sortable, the best value of every column standing out, one row pinned to compare with."""
+
+from __future__ import annotations
+
+import html
+import math
+
+from tinylab.errors import BadRequest
+from tinylab.reports.table import Column, Error, Row, Table, Value
+
+__all__ = ["show", "table_html"]
+
+_NOTHING = "–"
+
+_Part = tuple[Value, ...]
+
+
+def table_html(table: Table, baseline: str | None = None, *, best: bool = True) -> str:
+    """See `Table.to_html`."""
+    pinned = _pinned(table, baseline)
+    first = list(pinned.values())
+    rows = [*first, *(row for row in table.rows if not any(row is one for one in first))]
+    best_values = {part: _best(table, part) for part in {_part(table, row) for row in rows}} if best else {}
+    head = "".join(_title(table, index) for index in range(len(table.columns)))
+    body = "".join(
+        _row(table, row, pinned.get(part := _part(table, row)), best_values.get(part, [None] * len(table.columns)))
+        for row in rows
+    )
+    note = f'<p class="tl-note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f'<div class="tl-scroll" tabindex="0" role="region" aria-label="{html.escape(table.title)}">'
+        f'<table class="tl-table" data-table="{html.escape(table.key)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
+    )
+
+
+def show(value: Value, form: str) -> str:
+    """A value for people; nothing is a dash."""
+    if value is None:
+        return _NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return str(value)
+    if form == "bytes":
+        return _round(value, 1024.0, ("B", "KiB", "MiB", "GiB", "TiB"))
+    if form == "big":
+        return _round(value, 1000.0, ("", "K", "M", "G", "T", "P"))
+    if isinstance(value, float) and form.endswith("d"):  # a mean of whole numbers, or a stranger's
+        form = f"{form[:-1]}.6g"
+    return format(value, form or (",d" if isinstance(value, int) else ".4g"))
+
+
+def _round(value: float, base: float, units: tuple[str, ...]) -> str:
+    place = 0
+    while abs(value) >= base and place < len(units) - 1:
+        value, place = value / base, place + 1
+    return f"{value:.3g} {units[place]}".strip() if place else f"{value:g} {units[0]}".strip()
+
+
+def _part(table: Table, row: Row) -> _Part:
+    """What must be equal in two rows that are set against each other."""
+    return tuple(value for column, value in zip(table.columns, row.values, strict=True) if column.apart)
+
+
+def _pinned(table: Table, baseline: str | None) -> dict[_Part, Row]:
+    """The pinned row of every part."""
+    if baseline is None:
+        return {}
+    found: dict[_Part, Row] = {}
+    for row in table.rows:
+        if row.values[0] == baseline:
+            found.setdefault(_part(table, row), row)
+    if not found:
+        names = ", ".join(dict.fromkeys(table.labels)) or "none"
+        raise BadRequest(f"no row of {table.title!r} is called {baseline!r}; choose one of: {names}")
+    return found
+
+
+def _best(table: Table, part: _Part) -> list[float | None]:
+    """The best number of every column in one part of the rows; None where there is nothing to choose from."""
+    rows = [row for row in table.rows if not row.aside and _part(table, row) == part]
+    found: list[float | None] = []
+    for index, column in enumerate(table.columns):
+        values = [row.values[index] for row in rows]
+        numbers = [v for v in values if isinstance(v, int | float) and _number(v)]
+        choose = {"lower": min, "higher": max}.get(column.better or "")
+        found.append(choose(numbers) if choose and len(numbers) > 1 else None)
+    return found
+
+
+def _title(table: Table, index: int) -> str:
+    column = table.columns[index]
+    look = ' class="right"' if _of_numbers(table, index) and index else ""
+    unit = f" ({column.unit})" if column.unit else ""
+    better = f"{column.better} is better" if column.better else ""
+    told = "; ".join(filter(None, (column.hint, better)))
+    hint = f' title="{html.escape(told)}"' if told else ""
+    words = html.escape(column.label + unit)
+    return f'<th scope="col"{look} data-column="{html.escape(column.name)}"{hint}>{words}</th>'
+
+
+def _of_numbers(table: Table, index: int) -> bool:
+    return any(isinstance(row.values[index], int | float) for row in table.rows)
+
+
+def _row(table: Table, row: Row, pinned: Row | None, best: list[float | None]) -> str:
+    classes = [name for name, given in (("pinned", row is pinned), ("aside", row.aside)) if given]
+    cells = "".join(_cell(table, row, pinned, i, best[i]) for i in range(1, len(table.columns)))
+    first = html.escape(show(row.values[0], table.columns[0].format))
+    mark = '<span class="tl-pin">baseline</span>' if row is pinned else ""
+    tag = f' class="{" ".join(classes)}"' if classes else ""
+    return f'<tr{tag}><th scope="row" data-value="{html.escape(str(row.values[0]))}">{first}{mark}</th>{cells}</tr>'
+
+
+def _cell(table: Table, row: Row, pinned: Row | None, index: int, best: float | None) -> str:
+    column, value = table.columns[index], row.values[index]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    stands_out = number and not row.aside and best is not None and value == best
+    words = isinstance(value, str)
+    right = number or value is None and _of_numbers(table, index)
+    names = [name for name, given in (("number", right), ("text", words), ("best", stands_out)) if given]
+    tag = f' class="{" ".join(names)}"' if names else ""
+    shown = html.escape(show(value, column.format)) + _error(row.error(index), column.format)
+    if pinned is not None and row is not pinned and not row.aside:
+        shown += _against(value, pinned.values[index], column)
+    sortable = "" if value is None else html.escape(repr(value) if number else str(value))
+    return f'<td{tag} data-value="{sortable}">{shown}</td>'
+
+
+def _error(error: Error, form: str) -> str:
+    """What is known of the precision; nothing where seeds did not differ."""
+    if error is None or error == 0:
+        return ""
+    if isinstance(error, tuple):
+        if None in error:
+            return ""
+        low, high = (html.escape(show(end, form)) for end in error)
+        return f' <span class="tl-error-of tl-span">{low} to {high}</span>'
+    return f' <span class="tl-error-of">± {html.escape(show(error, form))}</span>'
+
+
+def _against(value: Value, base: Value, column: Column) -> str:
+    """A number set against the pinned row's."""
+    if not (_number(value) and _number(base)) or column.better is None:
+        return ""
+    assert isinstance(value, int | float) and isinstance(base, int | float)
+    if column.against == "ratio":
+        if not base:
+            return ""
+        words, better = f"× {value / base:.3g}", value / base - 1
+    else:
+        words, better = f"{'+' if value >= base else '−'}{show(abs(value - base), column.format)}", value - base
+    side = "" if not better else "good" if (better < 0) == (column.better == "lower") else "bad"
+    return f' <span class="tl-against {side}">{html.escape(words)}</span>'
+
+
+def _number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
