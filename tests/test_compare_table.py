@@ -130,5 +130,12 @@ def test_a_run_without_a_table_says_so(run: Run, runs: Path, capsys: pytest.Capt
     assert main(["table", run.id]) == 0
     assert capsys.readouterr() == ("", "no method is done yet\n")
     make_run(runs, PruneConfig.create(), "cut")
-    assert main(["table", "cut"]) == 2
-    assert "run cut is no comparison but a prune" in capsys.readouterr().err
+    assert main(["table", "cut"]) == 0
+    assert capsys.readouterr() == ("", "cut has no tables yet\n")
+
+
+def test_csv_holds_all_digits(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_result({**RESULT, "rows": [row("oracle", 0.123456789, 0.1, [cell(0, 0, 1)])]})
+    head, line, *_ = printed(capsys, run.id, "--csv").splitlines()
+    assert head.startswith("table,method,loss_pruned")
+    assert line.startswith("comparison,BK-SDM oracle,0.123456789,")

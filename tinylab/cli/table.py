@@ -1,4 +1,4 @@
-"""The command that prints the table of a comparison of methods or of recipes, for people or for a document."""
+"""The command that prints the tables of a run, for people, a document or a spreadsheet."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ __all__ = ["add_to", "print_comparison", "print_recipes"]
 
 def add_to(commands: Commands) -> None:
     """`table`."""
-    command = commands.add("table", "print the table of a finished or running comparison", _table)
+    command = commands.add("table", "print the tables of a run, as far as it has come", _table)
     command.add_argument("run", metavar="RUN", help="id or folder of the run")
     command.add_argument("--markdown", action="store_true", help="as a table of Markdown")
+    command.add_argument(
+        "--csv", action="store_true", help="as CSV with all digits, all tables of the run below each other"
+    )
     command.add_argument(
         "--study",
         metavar="STUDY",
@@ -64,8 +67,8 @@ def _table(options: argparse.Namespace) -> int:
 
     run = find_run(options.run)
     config, result = run.config(), run.result()
-    if not isinstance(config, CompareConfig | RecipesConfig):
-        raise BadRequest(f"run {run.id} is no comparison but a {config.kind}; `tinylab runs` lists the runs there are")
+    if options.csv or not isinstance(config, CompareConfig | RecipesConfig):
+        return _tables(run, options)
     if isinstance(config, RecipesConfig):
         return _recipes(run, result, options)
     if options.study is not None:
@@ -74,6 +77,29 @@ def _table(options: argparse.Namespace) -> int:
         print(json.dumps({"run": str(run.path), **result, "rows": _sorted(result.get("rows", []))}))
     else:
         print_comparison(result, markdown=options.markdown)
+    return 0
+
+
+def _tables(run: Run, options: argparse.Namespace) -> int:
+    """The tables that a report shows of the run."""
+    if options.study is not None:
+        raise BadRequest("--study ranks the methods of a comparison in its printed table; leave it out")
+    from tinylab.reports.sections import section_of
+    from tinylab.reports.table import stacked_csv
+    from tinylab.reports.table_text import text_lines
+
+    tables = section_of(run).tables
+    if options.csv:
+        print(stacked_csv(tables), end="")
+    elif options.json:
+        print(json.dumps({"run": str(run.path), "tables": [table.to_json() for table in tables]}))
+    else:
+        for table in tables:
+            print(f"{'### ' if options.markdown else ''}{table.title}{chr(10) if options.markdown else ''}")
+            print_lines(text_lines(table), markdown=options.markdown)
+            print(*([table.note] if table.note else []), "", sep="\n")
+    if not tables:
+        print(f"{run.id} has no tables yet", file=sys.stderr)
     return 0
 
 

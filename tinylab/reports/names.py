@@ -87,8 +87,10 @@ def model_label(reference: str) -> str:
         config = Run.open(home).config()
     except (BadRequest, OSError, StopIteration):
         return Path(reference).name or reference
-    steps = config.steps if isinstance(config, FinetuneConfig | CompareConfig) else 0
-    return f"{plan_label(plan)}, " + (f"fine-tuned {steps:,} steps" if steps else "cut only")
+    if not isinstance(config, FinetuneConfig | CompareConfig) or not config.steps:
+        return f"{plan_label(plan)}, cut only"
+    teacher = isinstance(config, FinetuneConfig) and config.loss != "diffusion"
+    return f"{plan_label(plan)}, fine-tuned {config.steps:,} steps" + (f" by {config.loss}" if teacher else "")
 
 
 def in_figure(name: str) -> str:
