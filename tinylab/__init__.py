@@ -5,7 +5,8 @@ Layers of the package; an import may only point to the left:
     config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs, verify
     <- figures <- reports <- cli, bench
 
-What is not named (errors, registry, paths, atomic, interpreter, presets, tensor_file, torchvision_ops) lies below all of them.
+What is not named (errors, registry, paths, atomic, interpreter, presets, tensor_file, torchvision_ops) lies below all
+of them.
 
 Importing `tinylab` is light: torch loads when a model is touched.
 """

@@ -89,8 +89,8 @@ def model_label(reference: str) -> str:
         return Path(reference).name or reference
     if not isinstance(config, FinetuneConfig | CompareConfig) or not config.steps:
         return f"{plan_label(plan)}, cut only"
-    teacher = isinstance(config, FinetuneConfig) and config.loss != "diffusion"
-    return f"{plan_label(plan)}, fine-tuned {config.steps:,} steps" + (f" by {config.loss}" if teacher else "")
+    loss = config.loss if isinstance(config, FinetuneConfig) else "diffusion"
+    return f"{plan_label(plan)}, fine-tuned {config.steps:,} steps" + (f" by {loss}" if loss != "diffusion" else "")
 
 
 def in_figure(name: str) -> str:

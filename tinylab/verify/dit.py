@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from tinylab.diffusion import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.models.base import Denoiser
+from tinylab.models.dit import DiT
 from tinylab.sampling import ancestral, ddim
 from tinylab.verify.golden import Golden, build_model, gradients, guidance_scale
 
@@ -44,7 +46,7 @@ def guided_forward(golden: Golden, model: Denoiser) -> Tensor:
 def _guided(model: Denoiser, x: Tensor, t: Tensor, y: Tensor, scale: float) -> Tensor:
     """Ours, save for samples of fewer channels: there the published code's three first reach into the variance."""
     if model.sample_shape[0] >= _GUIDED:
-        return model.forward_with_cfg(x, t, y, scale)
+        return cast(DiT, model).forward_with_cfg(x, t, y, scale)
     output = model(torch.cat([x[: len(x) // 2]] * 2), t, y)
     conditional, unconditional = output[:, :_GUIDED].chunk(2)
     guided = unconditional + scale * (conditional - unconditional)
