@@ -1,4 +1,4 @@
-"""What the address of the page says: `?run=`, `?tab=`, `?model=`. The browser half is `static/page.js`."""
+"""What the address of the page says: `?run=`, `?tab=`, `?part=`, `?model=`. The browser half is `static/page.js`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from tinylab.runs.launch import active_run
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["TABS_BY_KIND", "Attachment", "attach"]
+__all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "Attachment", "attach"]
 
-TABS_BY_KIND = {"search": "search", "compare": "compare", "finetune": "finetune", "sample": "generate"}
-_FIRST_TAB = "load"
+TABS_BY_KIND = {
+    "search": "search",
+    "compare": "compare",
+    "finetune": "finetune",
+    "sample": "generate",
+    "evaluate": "measure",
+    "cost": "measure",
+}
+PARTS_BY_KIND = {"evaluate": "quality", "cost": "cost"}  # of the tab that has two
+_FIRST_TAB, _FIRST_PART = "load", "quality"
 
 
 @dataclass(frozen=True)
@@ -27,27 +35,31 @@ class Attachment:
         tab: the tab to show.
         runs: the run that each kind of panel shows, "" for none.
         model: the model that is loaded, "" for none.
+        part: the part of a tab that has several.
     """
 
     tab: str
     runs: dict[str, str]
     model: str
+    part: str = _FIRST_PART
 
 
 def attach(query: Mapping[str, str]) -> Attachment:
     """The view that the address names; where it names nothing, the run at work, else the newest run of each kind."""
     runs = {kind: next((run.id for run in list_runs(kind)), "") for kind in TABS_BY_KIND}
     wanted = _named_run(query.get("run", "")) or active_run()
-    tab, models = _FIRST_TAB, [query.get("model", ""), *built_in_models()[:1]]
+    tab, part, models = _FIRST_TAB, _FIRST_PART, [query.get("model", ""), *built_in_models()[:1]]
     if wanted:
         config = wanted.config()
         if config.kind in TABS_BY_KIND:
-            tab = TABS_BY_KIND[config.kind]
+            tab, part = TABS_BY_KIND[config.kind], PARTS_BY_KIND.get(config.kind, part)
             runs[config.kind] = wanted.id
         models.insert(1, _short(getattr(config, "model", None) or ""))
     if query.get("tab") in {_FIRST_TAB, *TABS_BY_KIND.values()}:
         tab = query["tab"]
-    return Attachment(tab, runs, next((model for model in models if _can_load(model)), ""))
+    if query.get("part") in PARTS_BY_KIND.values():
+        part = query["part"]
+    return Attachment(tab, runs, next((model for model in models if _can_load(model)), ""), part)
 
 
 def _short(reference: str) -> str:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-__all__ = ["data_field"]
+from app.run_ids import UNREADABLE
+from tinylab.models.catalog import describe_model
+from tinylab.sampling import SAMPLERS, SAMPLERS_OF
+
+__all__ = [
+    "against_field",
+    "data_field",
+    "guidance_field",
+    "number_field",
+    "offer_samplers",
+    "sampler_field",
+    "steps_field",
+    "text_field",
+]
 
 
 def data_field() -> gr.Textbox:
@@ -15,3 +30,49 @@ def data_field() -> gr.Textbox:
         info="auto: the digits, for models of digits; else a folder of latents or an encode run",
         max_lines=1,
     )
+
+
+def against_field(kind: str, **look: Any) -> gr.Dropdown:
+    """Up to four shallow models beside the original; a tab fills it when it is opened."""
+    common: dict[str, Any] = {
+        "label": "Beside the original",
+        "info": "shallow models of your runs",
+        "elem_id": f"{kind}-against",
+    }
+    return gr.Dropdown([], value=[], multiselect=True, max_choices=4, **common | look)
+
+
+def sampler_field(kind: str) -> gr.Radio:
+    """How images are drawn; it goes by the model, see `offer_samplers`."""
+    return gr.Radio([], label="Sampler", elem_id=f"{kind}-sampler")
+
+
+def offer_samplers(model: str) -> Any:
+    """The samplers that fit the loaded model, the first one chosen."""
+    try:
+        fitting = SAMPLERS_OF[describe_model(model).family.name]
+    except UNREADABLE:
+        return gr.skip()
+    return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])
+
+
+def steps_field(kind: str, steps: int) -> gr.Slider:
+    """Denoising steps of an image."""
+    return gr.Slider(1, 250, value=steps, step=1, label="Steps", elem_id=f"{kind}-steps")
+
+
+def guidance_field(kind: str, guidance: float) -> gr.Slider:
+    """Scale of classifier-free guidance."""
+    return gr.Slider(0, 8, value=guidance, step=0.1, label="Guidance", info="1 is none", elem_id=f"{kind}-guidance")
+
+
+def number_field(kind: str, name: str, value: float, label: str, **look: Any) -> gr.Number:
+    """A small field for a number; whole if its value is."""
+    whole = 0 if isinstance(value, int) else None
+    common: dict[str, Any] = {"min_width": 80, "elem_id": f"{kind}-{name}"}
+    return gr.Number(value, precision=whole, label=label, **common | look)
+
+
+def text_field(kind: str, name: str, label: str, value: str = "", **look: Any) -> gr.Textbox:
+    """A field for one line of text."""
+    return gr.Textbox(value, label=label, max_lines=1, elem_id=f"{kind}-{name}", **look)

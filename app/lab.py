@@ -44,13 +44,15 @@ class Menu:
 
 @dataclass
 class Lab:
-    """The loaded model and what follows it, the panels by kind of job, the menus that a tab refreshes when opened."""
+    """The loaded model and what follows it, the panels by kind of job, the menus that a tab refreshes when opened, and
+    the parts of tabs that have several."""
 
     model: gr.HTML
     followed: gr.State  # the model that everything on the page goes by
     followers: list[tuple[Callable[[str], Any], Any]] = field(default_factory=list)
     panels: dict[str, JobPanel] = field(default_factory=dict)
     menus: dict[str, list[Menu]] = field(default_factory=dict)
+    parts: list[gr.Tabs] = field(default_factory=list)
 
     def follow_model(self, update: Callable[[str], Any], component: Any) -> None:
         """Update `component` by `update(model)` on every new page and whenever a model is loaded."""

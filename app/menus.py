@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.run_ids import UNREADABLE
-from app.views.names import kept_words, method_label, model_label, plan_label, run_label, when
+from app.run_ids import UNREADABLE, known_run
+from app.views.names import kept_words, run_label, when
 from tinylab.models.catalog import locate_model
 from tinylab.pruning.plan import DepthPlan
+from tinylab.reports.names import method_label, model_label, plan_label
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["Entries", "comparable_runs", "learned_plans", "plan_sources", "run_choices", "shallow_models"]
+__all__ = [
+    "Entries",
+    "comparable_runs",
+    "learned_plans",
+    "plan_sources",
+    "rows_of",
+    "run_choices",
+    "shallow_models",
+]
 
 Entries = list[tuple[str, str]]
 
@@ -25,6 +34,15 @@ def run_choices(kind: str) -> Entries:
 def comparable_runs(kind: str, shown: str) -> Entries:
     """The other runs of a kind that `shown` can be compared with, and "" for none of them."""
     return [("nothing", ""), *(entry for entry in run_choices(kind) if entry[1] != shown)]
+
+
+def rows_of(run_id: str, labels: Callable[[Run], Iterable[str]]) -> Entries:
+    """The rows of a table of the run that is shown, and "" for none of them."""
+    nothing = [("nothing", "")]
+    try:
+        return nothing + [(label, label) for label in dict.fromkeys(labels(known_run(run_id)))]
+    except UNREADABLE:
+        return nothing
 
 
 def learned_plans(model: str) -> Entries:

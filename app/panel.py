@@ -1,12 +1,14 @@
-"""What the four working tabs share: start, stop and resume a job, pick a run, show it live."""
+"""What the working tabs share: start, stop and resume a job, pick a run, show it live."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from app.beside import Beside, nothing_beside
 from app.live import View, live_panel
 from app.menus import run_choices
 from app.messages import message_place, problem, quiet
@@ -31,10 +33,21 @@ class JobPanel:
     Args:
         kind: the kind of job, also the prefix of all element ids.
         verb: what the start button says.
+        beside: what may be set beside the run, see `app.beside`.
     """
 
-    def __init__(self, kind: str, verb: str, view: View, slots: Sequence[str], *, hint: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        verb: str,
+        view: View,
+        slots: Sequence[str],
+        *,
+        hint: str,
+        beside: Beside = nothing_beside,
+    ) -> None:
         self.kind, self.verb, self.view, self.slots, self.hint = kind, verb, view, slots, hint
+        self.beside = beside
 
     def controls(self) -> None:
         """The buttons, the place for errors beside them, and the menu of earlier runs."""
@@ -53,7 +66,7 @@ class JobPanel:
 
     def display(self) -> None:
         """The live panel."""
-        self.live = live_panel(f"{self.kind}-live", self.view, self.slots, hint=self.hint)
+        self.live = live_panel(f"{self.kind}-live", self.view, self.slots, hint=self.hint, beside=self.beside)
 
     @property
     def shown(self) -> list[Any]:
@@ -131,9 +144,19 @@ def launch_form(make_config: Callable[..., JobConfig], fields: Mapping[str, Any]
     try:
         return launch(make_config(**given)).id
     except BadRequest as error:
-        flag, colon, rest = str(error).partition(": ")
-        label = labels.get(flag.replace("-", "_")) if colon else None
-        raise BadRequest(f"{label}: {rest}" if label else str(error)) from None
+        raise BadRequest(_as_in_form(str(error), labels)) from None
+
+
+def _as_in_form(problem: str, labels: Mapping[str, str]) -> str:
+    """A sentence that names flags of the command line, with the labels of their fields instead."""
+
+    def label_of(flag: str) -> str | None:
+        return labels.get(flag.removeprefix("--").replace("-", "_"))
+
+    flag, colon, rest = problem.partition(": ")
+    first = label_of(flag) if colon else None
+    told = f"{first}: {rest}" if first else problem
+    return re.sub(r"--[a-z][a-z-]*", lambda found: label_of(found[0]) or found[0], told)
 
 
 def _stopping() -> gr.Button:

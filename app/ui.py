@@ -18,8 +18,10 @@ _STATIC = Path(__file__).parent / "static"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 CSS = (_STATIC / "lab.css").read_text()
-HEAD = f"""<script src="gradio_api/file={_PLOTLY.as_posix()}"></script>
-<script>{(_STATIC / "page.js").read_text()}</script>"""
+_SCRIPTS = "".join(
+    f"<script>{(_STATIC / name).read_text()}</script>" for name in ("page.js", "tables.js", "figures.js")
+)
+HEAD = f'<script src="gradio_api/file={_PLOTLY.as_posix()}"></script>{_SCRIPTS}'
 _SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 THEME = gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_SANS, font_mono=_MONO).set(
@@ -75,7 +77,7 @@ def build_page() -> gr.Blocks:
             gr.HTML(_HEADER, apply_default_css=False)
             lab = Lab(model=model_chip(), followed=gr.State(None))
         opened = {}
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for tab in TABS:
                 with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"tab-{tab.ID}", render_children=True) as opened[tab.ID]:
                     tab.build(lab)
@@ -89,7 +91,7 @@ def build_page() -> gr.Blocks:
 
 def _on_opening(lab: Lab, tab_id: str, tab_item: gr.Tab) -> None:
     """Keep the open tab in the address, and its menus up to date."""
-    tab_item.select(None, None, None, js=f"() => tinylab.opened('{tab_id}')")
+    tab_item.select(None, None, None, js=f"() => tinylab.opened('tab', '{tab_id}')")
     for menu in lab.menus.get(tab_id, ()):
         both: list[Any] = [menu.dropdown, menu.suggested]
         tab_item.select(menu.fill, [lab.model, *both], both, **_QUIETLY)
@@ -98,7 +100,7 @@ def _on_opening(lab: Lab, tab_id: str, tab_item: gr.Tab) -> None:
 def _attach_on_load(page: gr.Blocks, lab: Lab, tabs: gr.Tabs, following: list[Any]) -> None:
     """Show what the address names, or what is at work, on every panel of a newly opened page."""
     menus = [menu for several in lab.menus.values() for menu in several]
-    outputs: list[Any] = [tabs, lab.model, *following]
+    outputs: list[Any] = [tabs, *lab.parts, lab.model, *following]
     for panel in lab.panels.values():
         outputs += panel.shown
     for menu in menus:
@@ -106,7 +108,8 @@ def _attach_on_load(page: gr.Blocks, lab: Lab, tabs: gr.Tabs, following: list[An
 
     def load(request: gr.Request) -> list[Any]:
         found = attach(dict(request.query_params))
-        updates = [gr.Tabs(selected=found.tab), found.model, *lab.follow(found.model, None)]
+        opened = [gr.Tabs(selected=found.tab), *(gr.Tabs(selected=found.part) for _ in lab.parts)]
+        updates = [*opened, found.model, *lab.follow(found.model, None)]
         for kind, panel in lab.panels.items():
             updates += panel.show_run(found.runs.get(kind, ""))
         for menu in menus:

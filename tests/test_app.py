@@ -13,21 +13,21 @@ from run_folders import make_run
 from app.lab import Lab, Menu
 from app.messages import confirm, problem
 from app.panel import JobPanel, launch_form
-from app.tabs import TABS, compare, finetune, generate, load, search
+from app.tabs import TABS, compare, finetune, generate, load, measure_cost, measure_quality, search
 from app.ui import HEAD, build_page
 from app.views import search as search_view
-from tinylab.config import JobConfig, SearchConfig
+from tinylab.config import CostConfig, EvaluateConfig, JobConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
 from tinylab.runs.record import own_process
 
-KINDS = ("search", "compare", "finetune", "sample")
+KINDS = ("search", "compare", "finetune", "sample", "evaluate", "cost")
 
 
 def test_page_has_every_tab_in_order_and_the_controls_of_each_job() -> None:
     page = build_page()
     ids = {block.elem_id for block in page.blocks.values()}
-    assert [tab.ID for tab in TABS] == ["load", "search", "compare", "finetune", "generate"]
+    assert [tab.ID for tab in TABS] == ["load", "search", "compare", "finetune", "generate", "measure"]
     for kind in KINDS:
         assert {f"{kind}-{part}" for part in ("start", "stop", "resume", "message", "runs", "live")} <= ids
 
@@ -56,8 +56,20 @@ FORMS: dict[str, tuple[Callable[..., JobConfig], dict[str, Any]]] = {
         {"model": "digits-dit", "against": ["a"], "sampler": "ddim", "steps": 5, "guidance": 2.0, "classes": "3,5"}
         | {"n": 4, "seed": 1},
     ),
+    "evaluate": (
+        measure_quality.make_config,
+        {"model": "digits-dit", "against": ["a"], "sampler": "ddim", "steps": 5, "guidance": 2.0, "n": 40, "seed": 1}
+        | {"metrics": ["fid"], "extractor": "dinov2", "weights": "w", "reference": "r", "cache": "interval:2"}
+        | {"vae": "v", "batch_size": 20, "resamples": 9},
+    ),
+    "cost": (
+        measure_cost.make_config,
+        {"model": "digits-dit", "against": ["a"], "caches": ["interval:2"], "batch_sizes": "1, 16", "step_counts": "4"}
+        | {"sampler": "ddim", "guidance": 2.0, "precision": "bfloat16", "rounds": 3, "seed": 1, "equal_seconds": 20},
+    ),
 }
 AS_CONFIG = {"plans": ("a", "b"), "methods": ("random",), "against": ("a",), "classes": (3, 5), "indices": (0, 2, 4)}
+AS_CONFIG |= {"metrics": ("fid",), "caches": ("interval:2",), "batch_sizes": (1, 16), "step_counts": (4,)}
 
 
 @pytest.mark.parametrize("kind", FORMS)
@@ -75,6 +87,9 @@ def test_empty_menus_and_texts_become_nothing() -> None:
     with pytest.raises(BadRequest, match="nothing to compare"):
         compare.make_config(plans=None, methods=[])
     assert generate.make_config(against=None, classes="  ", model="digits-dit").classes is None
+    plain = EvaluateConfig.create(model="digits-dit")
+    assert measure_quality.make_config(None, model="digits-dit", weights=" ", reference="", vae="", cache="") == plain
+    assert measure_cost.make_config(None, None, " ", "", model="digits-dit") == CostConfig.create()
 
 
 def test_finetune_form_prefers_blocks_named_by_hand_and_asks_for_some() -> None:
@@ -106,6 +121,39 @@ def test_form_with_a_mistake_names_the_field_and_starts_nothing(
     with pytest.raises(BadRequest, match=sentence):
         launch_form(search.make_config, fields, [given[name] for name in fields])
     assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"reference": "/no/such"}, "^Real ones /no/such: nothing is there"),
+        ({"extractor": "digit-reader", "weights": __file__}, "leave out Its weights$"),
+        ({"cache": "sometimes"}, "unknown cache 'sometimes'"),
+        ({"n": 1}, "^How many: .*2"),
+    ],
+)
+def test_form_speaks_of_fields_and_not_of_flags(runs: Path, values: dict[str, Any], sentence: str) -> None:
+    with gr.Blocks():
+        fields: dict[str, Any] = {"model": gr.HTML(), "against": gr.Dropdown(), "n": gr.Number(label="How many")}
+        labels = {"reference": "Real ones", "extractor": "Seen by", "weights": "Its weights", "cache": "Cache"}
+        fields |= {name: gr.Textbox(label=label) for name, label in labels.items()}
+    given = {"model": "digits-dit", "against": [], "n": 4, "reference": "auto", "extractor": "auto", "weights": ""}
+    given |= {"cache": "none", **values}
+    with pytest.raises(BadRequest, match=sentence):
+        launch_form(measure_quality.make_config, fields, [given[name] for name in fields])
+    assert not runs.exists()
+
+
+def test_caches_are_offered_to_models_that_can_take_them() -> None:
+    offered = measure_cost.offer_caches("digits-dit")
+    assert ([value for _, value in offered.choices], offered.value, offered.visible) == (
+        ["interval:2", "interval:3", "first-block:0.1"],
+        [],
+        True,
+    )
+    none = measure_cost.offer_caches("digits-mar")
+    assert (none.choices, none.value, none.visible) == ([], [], False)
+    assert measure_cost.offer_caches("nonsense") == gr.skip()
 
 
 @pytest.fixture

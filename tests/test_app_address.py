@@ -16,7 +16,7 @@ from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
 from tinylab.runs.record import own_process
 
-NO_RUNS = {"search": "", "compare": "", "finetune": "", "sample": ""}
+NO_RUNS = {"search": "", "compare": "", "finetune": "", "sample": "", "evaluate": "", "cost": ""}
 NO_IDS = ["", ".", "..", "../a", "a/b", "/etc/passwd", "a\0b", ".hidden", "unknown", None, 3, True, {"run": "a"}, ["a"]]
 
 
@@ -49,13 +49,21 @@ def test_address_does_not_lead_out_of_the_runs_folder(runs: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("kind", "tab"), [("search", "search"), ("compare", "compare"), ("finetune", "finetune"), ("sample", "generate")]
+    ("kind", "tab", "part"),
+    [
+        ("search", "search", "quality"),
+        ("compare", "compare", "quality"),
+        ("finetune", "finetune", "quality"),
+        ("sample", "generate", "quality"),
+        ("evaluate", "measure", "quality"),
+        ("cost", "measure", "cost"),
+    ],
 )
-def test_address_leads_to_the_tab_of_its_run(runs: Path, kind: str, tab: str) -> None:
+def test_address_leads_to_the_tab_of_its_run_and_to_its_part(runs: Path, kind: str, tab: str, part: str) -> None:
     make_run(runs, config_types()[kind].create(), "mine", created=1.0)
     make_run(runs, config_types()[kind].create(), "newer", created=2.0)
     found = attach({"run": "mine"})
-    assert (found.tab, found.runs) == (tab, {**NO_RUNS, kind: "mine"})
+    assert (found.tab, found.part, found.runs) == (tab, part, {**NO_RUNS, kind: "mine"})
 
 
 def test_run_of_a_kind_without_a_tab_leaves_the_page_at_load(runs: Path) -> None:
@@ -81,6 +89,8 @@ def test_address_may_name_another_tab_than_that_of_its_run(runs: Path) -> None:
     make_run(runs, SearchConfig.create(), "mine")
     assert attach({"run": "mine", "tab": "compare"}).tab == "compare"
     assert attach({"run": "mine", "tab": "nonsense"}).tab == "search"
+    assert attach({"run": "mine", "tab": "measure", "part": "cost"}).part == "cost"
+    assert attach({"run": "mine", "part": "nonsense"}).part == "quality"
 
 
 def test_model_comes_from_the_address_then_from_the_run_then_from_the_shelf(

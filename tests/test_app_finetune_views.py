@@ -10,11 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from run_folders import make_run
 
+from app.beside import BesideMenu, other_run
 from app.live import poll
-from app.tabs.finetune import offer_others, recall_other
+from app.tabs.finetune import beside_menu
 from app.views import finetune
 from tinylab.config import SearchConfig
 from tinylab.models.dit import DiT
@@ -53,7 +55,14 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(**request: Any) -> dict[str, Any]:
-    return poll(finetune.view, {"run": MASKED, **request})
+    return poll(finetune.view, {"run": MASKED, **request}, other_run)
+
+
+@pytest.fixture
+def menu() -> BesideMenu:
+    """The menu of other fine-tunings, on a page of its own."""
+    with gr.Blocks():
+        return beside_menu()
 
 
 def named_lines(figure: dict[str, Any]) -> list[str]:
@@ -197,19 +206,20 @@ def test_news_of_either_run_are_news(lab: Path) -> None:
     assert (after["state"], after["working"]) == ("finished", True)
 
 
-def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path) -> None:
-    menu = offer_others(MASKED, "")
-    assert [value for _, value in menu.choices] == ["", PLAIN]
-    kept = offer_others(MASKED, PLAIN)
+def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, menu: BesideMenu) -> None:
+    assert [value for _, value in menu.offer(MASKED, "").choices] == ["", PLAIN]
+    kept = menu.offer(MASKED, PLAIN)
     assert "value" not in kept.constructor_args
-    assert offer_others(PLAIN, PLAIN).value == ""  # it is shown itself now
-    assert offer_others(MASKED, "deleted").value == ""
+    assert menu.offer(PLAIN, PLAIN).value == ""  # it is shown itself now
+    assert menu.offer(MASKED, "deleted").value == ""
 
 
 @pytest.mark.parametrize(("named", "value"), [(PLAIN, PLAIN), ("", ""), ("gone", ""), ("../..", "")])
-def test_new_page_compares_with_the_run_that_the_address_names(lab: Path, named: str, value: str) -> None:
-    request: Any = SimpleNamespace(query_params={"beside": named})
-    assert recall_other(request).value == value
+def test_new_page_compares_with_the_run_that_the_address_names(
+    lab: Path, menu: BesideMenu, named: str, value: str
+) -> None:
+    request: Any = SimpleNamespace(query_params={"run": MASKED, "beside": named})
+    assert menu.recall(request).value == value
 
 
 def test_run_without_a_single_number_has_no_pictures(lab: Path) -> None:

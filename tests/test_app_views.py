@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
+from html import unescape
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from run_folders import make_run
 
 from app import menus
+from app.beside import named_row, nothing_beside
 from app.live import poll
+from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
-from app.views.names import method_label, model_label, run_label
-from app.views.parts import duration
+from app.views.names import run_label
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
+from tinylab.reports.names import duration, method_label, model_label
+from tinylab.reports.tables import comparison_table, samples_table
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.record import Run, Status, own_process
 
@@ -27,6 +35,7 @@ VIEWS: dict[str, Any] = {"search": search, "compare": compare, "finetune": finet
 EVIL = "<img src=x onerror=alert(1)>"
 IDS = {kind: f"{kind}{EVIL}" for kind in VIEWS}  # a run folder is user-given, too
 ONLY_SOMETIMES = {"differences", "warm"}  # slots of a comparison, and of one way to start
+SAVED = re.compile(r'<a download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"')
 every_kind = pytest.mark.parametrize("kind", VIEWS)
 
 
@@ -70,7 +79,8 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(kind: str, **request: Any) -> dict[str, Any]:
-    return poll(VIEWS[kind].view, {"run": IDS[kind], **request})
+    beside = named_row if kind == "compare" else nothing_beside
+    return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, beside)
 
 
 @every_kind
@@ -164,8 +174,7 @@ def test_search_that_is_not_sure_says_so_only_when_it_is_over(lab: Path) -> None
 def test_comparison_has_a_row_for_each_method_and_the_full_model(lab: Path) -> None:
     shown = ask("compare")
     for words in ("Learned (TinyFusion)", "Block influence (ShortGPT)", "Random", "Full model"):
-        assert f'<th scope="row">{words}</th>' in shown["html"]["table"]
-    assert shown["html"]["table"].count('class="best"') == 1
+        assert f'<th scope="row" data-value="{words}">{words}</th>' in shown["html"]["table"]
     assert len(shown["figures"]["strips"]["data"][0]["z"]) == 3
 
 
@@ -174,13 +183,8 @@ def test_comparison_with_one_seed_and_no_study_says_nothing_of_either(lab: Path)
     result = {name: value for name, value in run.result().items() if name != "study"}
     run.write_result(result)
     shown = compare.view(run)
-    assert "study" not in shown.figures
-    assert "±" not in shown.html["table"] and "Among all" not in shown.html["table"]
-    for row in result["rows"]:
-        for name in ("cells", "loss_pruned_error", "loss_finetuned_error", "rank", "rank_share", "rank_pruned"):
-            del row[name]
-    run.write_result({name: value for name, value in result.items() if name != "seeds"})  # as earlier versions did
-    assert compare.view(run) == shown
+    assert not {"study", "distribution"} & set(shown.figures)
+    assert "±" not in shown.html["table"] and "among all" not in shown.html["table"]
 
 
 def test_comparison_marks_each_choice_among_all_candidates(lab: Path) -> None:
@@ -190,9 +194,45 @@ def test_comparison_marks_each_choice_among_all_candidates(lab: Path) -> None:
     assert [trace["name"] for trace in methods] == ["Learned (TinyFusion)", "Block influence (ShortGPT)", "Random"]
     points = set(zip(cloud["x"], cloud["y"], strict=True))
     assert all({*zip(trace["x"], trace["y"], strict=True)} <= points for trace in methods)
-    ranks = [row["rank"] for row in Run.open(lab / IDS["compare"]).result()["rows"]]
-    assert all(f"<td>{rank} (best {rank / 6:.1%})</td>" in shown["html"]["table"] for rank in ranks)
+    lines = [trace for trace in shown["figures"]["distribution"]["data"] if trace["mode"] == "lines"]
+    assert lines[0]["name"] == "6 candidates" and len(lines) > 1
+    table = comparison_table(Run.open(lab / IDS["compare"]))
+    assert all(f'data-value="{rank}"' in shown["html"]["table"] for rank in table.column("rank")[:-1])
     assert "among the 6 choices" in shown["html"]["table"]
+
+
+def test_comparison_is_set_against_the_row_that_is_asked_for_and_no_other(lab: Path) -> None:
+    alone, beside = ask("compare"), ask("compare", beside="Random")
+    assert "pinned" not in alone["html"]["table"]
+    assert '<tr class="pinned"><th scope="row" data-value="Random">' in beside["html"]["table"]
+    assert beside["html"]["table"].index("Random") < beside["html"]["table"].index("Learned")
+    assert beside["revision"] != alone["revision"]
+    assert ask("compare", beside="Random", revision=beside["revision"])["same"]
+    for nonsense in ("gone", EVIL, ["Random"], 7, "x" * 1000, IDS["search"]):
+        assert ask("compare", beside=nonsense)["html"] == alone["html"]
+
+
+def test_menu_of_baselines_goes_by_the_comparison_that_is_shown(lab: Path) -> None:
+    with gr.Blocks():
+        menu = baseline_menu()
+    rows = ["", "Learned (TinyFusion)", "Block influence (ShortGPT)", "Random", "Full model"]
+    assert [value for _, value in menu.offer(IDS["compare"], "").choices] == rows
+    assert "value" not in menu.offer(IDS["compare"], "Random").constructor_args
+    assert menu.offer(IDS["compare"], "gone").value == ""
+    assert menu.offer("deleted", "Random").choices == [("nothing", "")]
+    for named, value in (("Random", "Random"), (EVIL, ""), ("", "")):
+        request: Any = SimpleNamespace(query_params={"run": IDS["compare"], "baseline": named})
+        assert menu.recall(request).value == value
+    assert ask("compare")["offers"] == rows[1:]
+
+
+@pytest.mark.parametrize(("kind", "make"), [("compare", comparison_table), ("sample", samples_table)])
+def test_table_is_saved_as_the_report_writes_it(lab: Path, kind: str, make: Any) -> None:
+    (name, data), *others = SAVED.findall(ask(kind)["html"]["table"])
+    run = Run.open(lab / IDS[kind])
+    assert not others
+    assert unescape(name) == f"tinylab-{run.id}-{make(run).key}.csv"
+    assert base64.b64decode(data).decode() == make(run).to_csv()
 
 
 def test_comparison_over_seeds_shows_means_with_their_errors(lab: Path) -> None:
@@ -204,8 +244,9 @@ def test_comparison_over_seeds_shows_means_with_their_errors(lab: Path) -> None:
     row |= {"cells": [row["cells"][0], other], "loss_finetuned": 0.25, "loss_finetuned_error": 0.0123}
     run.write_result({**result, "seeds": [0, 1]})
     shown = compare.view(run)
-    assert "<td>0.2500 ± 0.0123</td>" in shown.html["table"]
-    assert "<td>0 3 and 1 more</td>" in shown.html["table"]
+    words = re.sub("<[^>]*>", "", shown.html["table"])
+    assert "0.2500 ± 0.0123" in words
+    assert "0 3 (seed 0); 0 1 (seed 1)" in words
     assert "Means over 2 seeds" in shown.html["table"]
     bars = [trace for trace in shown.figures["losses"]["data"] if trace.get("error_x", {}).get("array")]
     assert [(trace["name"], trace["error_x"]["array"]) for trace in bars] == [("fine-tuned", [0.0, 0.0, 0.0123])]
@@ -238,7 +279,7 @@ def test_samples_stand_side_by_side_with_what_they_cost(lab: Path) -> None:
     shown = ask("sample")["html"]
     assert shown["samples"].count("<img class=") == 3
     assert shown["samples"].count("data:image/png;base64,") == 3
-    assert shown["table"].count("×") == 3
+    assert shown["table"].count("</tr>") == 1 + 3
 
 
 def test_pictures_come_from_the_run_alone(lab: Path, tmp_path: Path) -> None:

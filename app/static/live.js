@@ -3,10 +3,12 @@ const root = element.querySelector(".tl-live");
 const hint = root.querySelector(".tl-hint");
 const invitation = hint.textContent;
 const slots = Object.fromEntries([...root.querySelectorAll(".tl-slot")].map((s) => [s.dataset.slot, s]));
-const HEADING = 40; // pixels of a figure that belong to its heading
-const room = {}; // pixels that a figure has grown by for its legend
+const HEADING = 40, LINE = 19; // pixels of a figure that belong to its heading: its first line, and every other one
+const LETTER = 8.6; // pixels of a letter of it, at most on average
+const room = {}; // pixels that a figure has grown by for its heading and its legend
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-let run = "", revision = "", state = "", working = false, timer = null, failures = 0, generation = 0;
+const orders = {}; // by table: the column that it is sorted by, and which way
+let run = "", revision = "", state = "", offers = "", working = false, timer = null, failures = 0, generation = 0;
 let last = { html: {}, figures: {} };
 
 const visible = () => root.clientWidth > 0;
@@ -32,14 +34,26 @@ function patchChildren(old, fresh) {
 function write(slot, text) {
   const fresh = document.createElement("div");
   fresh.innerHTML = text; // ours, escaped by the view
+  window.tinylab.tables.dress(fresh, orders);
   patchChildren(slot, fresh);
 }
 
-// The legend stands between heading and plot: make room for as many lines as it takes at this width.
-function fitLegend(name, figure) {
-  const legend = slots[name].querySelector(".legend .bg");
-  const taken = legend ? HEADING + legend.getBoundingClientRect().height : 0;
-  const more = legend ? Math.ceil(taken - figure.layout.margin.t) : 0;
+// A heading in as many lines as it takes at this width.
+function broken(text, width) {
+  const most = Math.max(12, Math.floor((width - 32) / LETTER)), lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`.trim();
+    if (longer.length <= most) lines[lines.length - 1] = longer; else lines.push(word);
+  }
+  return lines;
+}
+
+// The legend stands between heading and plot: make room for as many lines as both take at this width.
+function fit(name, figure) {
+  const slot = slots[name], legend = slot.querySelector(".legend .bg");
+  const heading = HEADING + LINE * (broken(figure.layout.title.text, slot.clientWidth).length - 1);
+  const taken = heading + (legend ? legend.getBoundingClientRect().height : 0);
+  const more = Math.ceil(legend ? taken - figure.layout.margin.t : Math.max(0, taken - figure.layout.margin.t));
   if (Math.abs(more - (room[name] || 0)) < 3) return;
   room[name] = more;
   draw(name, figure, true);
@@ -49,23 +63,25 @@ function draw(name, figure, fitted = false) {
   const slot = slots[name], css = getComputedStyle(root);
   slot.hidden = false;
   if (!visible()) return; // drawn at its size when the tab is opened
-  const { height, margin, ...rest } = figure.layout;
+  const { margin, title, ...rest } = figure.layout;
   const narrow = slot.clientWidth < 500;
   const more = room[name] || 0;
   const font = { color: css.color, family: css.fontFamily, size: narrow ? 11 : 13 };
-  const layout = { ...rest, font, margin: { ...margin, t: margin.t + more }, autosize: true };
-  slot.style.height = `${height + more}px`;
+  const size = { width: slot.clientWidth, height: figure.layout.height + more };
+  const lines = broken(title.text, slot.clientWidth);
+  const pad = { ...title.pad, t: title.pad.t + (lines.length > 1 ? LINE / 2 : 0) }; // else it begins higher
+  const heading = { ...title, text: lines.join("<br>"), pad };
+  const layout = { ...rest, ...size, font, title: heading, margin: { ...margin, t: margin.t + more } };
   const drawn = window.Plotly.react(slot, figure.data, layout, {
-    responsive: true,
     displaylogo: false,
     showSendToCloud: false, // nothing leaves this machine
     plotlyServerURL: "",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-    toImageButtonOptions: { format: "svg", filename: `tinylab-${run}-${name}` },
+    modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
   });
-  if (!fitted) drawn.then(() => { if (last.figures[name] === figure) fitLegend(name, figure); });
+  window.tinylab.figures.foot(slot, () => `tinylab-${run}-${name}`);
+  if (!fitted) drawn.then(() => { if (last.figures[name] === figure) fit(name, figure); });
   slot.setAttribute("role", "figure");
-  slot.setAttribute("aria-label", figure.layout.title.text);
+  slot.setAttribute("aria-label", title.text);
 }
 
 function redraw() {
@@ -88,7 +104,6 @@ function clear(words) {
   for (const slot of Object.values(slots)) {
     if (slot.data && window.Plotly) window.Plotly.purge(slot);
     slot.innerHTML = "";
-    slot.style.height = "";
     slot.hidden = true;
   }
   last = { html: {}, figures: {} };
@@ -104,8 +119,9 @@ function take(answer) {
     revision = answer.revision;
     show(answer);
   }
-  const now = answer.gone ? "gone" : answer.state, changed = now !== state;
-  state = now;
+  const now = answer.gone ? "gone" : answer.state, offered = answer.offers ? answer.offers.join("\n") : offers;
+  const changed = now !== state || offered !== offers;
+  [state, offers] = [now, offered];
   working = Boolean(answer.working);
   root.dataset.state = state;
   if (changed) trigger("submit", { run, state });
@@ -136,11 +152,19 @@ async function ask() {
 function follow(id) {
   if (id === run) return;
   clear(invitation);
-  run = id; revision = ""; state = "";
+  run = id; revision = ""; state = ""; offers = "";
   root.dataset.run = run;
   root.dataset.state = "";
   if (run) { ask(); } else { generation += 1; clearTimeout(timer); }
 }
+
+root.addEventListener("click", (event) => {
+  const title = event.target.closest(".tl-sort")?.closest("th");
+  if (!title) return;
+  const { slot } = title.closest(".tl-slot").dataset;
+  window.tinylab.tables.turn(title, orders);
+  write(slots[slot], last.html[slot]);
+});
 
 const askNow = () => { if (run) ask(); };
 let width = root.clientWidth;

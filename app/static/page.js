@@ -2,8 +2,8 @@
 window.tinylab = {
   ready: false, // before that, tabs open by themselves
 
-  opened(tab) {
-    if (this.ready) this.remember("tab", tab);
+  opened(key, value) {
+    if (this.ready) this.remember(key, value);
   },
 
   remember(key, value) {
@@ -12,12 +12,12 @@ window.tinylab = {
     window.history.replaceState(null, "", url);
   },
 
-  // Show another run beside the one that a panel shows; "" for none.
-  compare(kind, run) {
+  // Set something beside the run that a panel shows; "" for nothing. The address calls it `key`.
+  beside(kind, key, other) {
     const panel = document.querySelector(`#${kind}-live .tl-live`);
-    if (!panel || (panel.dataset.beside || "") === (run || "")) return;
-    panel.dataset.beside = run || "";
-    this.remember("beside", run);
+    if (!panel || (panel.dataset.beside || "") === (other || "")) return;
+    panel.dataset.beside = other || "";
+    this.remember(key, other);
     panel.dispatchEvent(new Event("tl-ask"));
   },
 

@@ -7,18 +7,20 @@ from typing import Any
 
 import gradio as gr
 
+from app.beside import BesideMenu, named_row
 from app.fields import data_field
 from app.lab import Lab
-from app.menus import learned_plans
+from app.menus import learned_plans, rows_of
 from app.panel import JobPanel
 from app.views.compare import SLOTS, view
-from app.views.names import method_label
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
 from tinylab.pruning.criteria import CRITERIA
+from tinylab.reports.names import method_label
+from tinylab.reports.tables import comparison_table
 from tinylab.runs.contenders import LEARNED
 
-__all__ = ["ID", "TITLE", "build", "make_config"]
+__all__ = ["ID", "TITLE", "baseline_menu", "build", "make_config"]
 
 ID, TITLE = "compare", "Compare"
 _DEFAULT_STEPS = CompareConfig.model_fields["steps"].default
@@ -31,7 +33,8 @@ batches. Look at **both** losses: the choice that looks best right after the cut
 
 def build(lab: Lab) -> None:
     """Methods and recipe on the left; table, plots and strips on the right."""
-    panel = JobPanel("compare", "Compare", view, SLOTS, hint="Search first; then compare its choice with simple rules.")
+    hint = "Search first; then compare its choice with simple rules."
+    panel = JobPanel("compare", "Compare", view, SLOTS, hint=hint, beside=named_row)
     lab.panels["compare"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -58,12 +61,26 @@ def build(lab: Lab) -> None:
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="compare-seed", min_width=80)
             more = _more_fields()
             panel.controls()
+            baseline = baseline_menu()
         with gr.Column():
             panel.display()
     panel.wire(
         make_config, {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed, **more}
     )
+    baseline.wire(panel.live)
     lab.refresh("compare", learned_plans, plans)
+
+
+def baseline_menu() -> BesideMenu:
+    """The menu of rows of the comparison that is shown, one of which the others are set against."""
+    return BesideMenu(
+        "compare",
+        "baseline",
+        lambda shown: rows_of(shown, lambda run: comparison_table(run).labels),
+        label="Set against",
+        info="pins that row; the others show how far they are from it",
+        elem_id="compare-beside",
+    )
 
 
 def _methods() -> list[tuple[str, str]]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from app.beside import BesideMenu, other_run
 from app.lab import Lab
 from app.menus import comparable_runs, plan_sources
 from app.panel import JobPanel
-from app.run_ids import UNREADABLE, known_run
 from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
 from app.views.finetune import SLOTS, view
 from app.views.settings import DEPENDS, LABELS
@@ -17,7 +17,7 @@ from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import finetune_config
 
-__all__ = ["ID", "TITLE", "build", "make_config", "offer_others", "parse_numbers", "recall_other"]
+__all__ = ["ID", "TITLE", "beside_menu", "build", "make_config", "parse_numbers"]
 
 ID, TITLE = "finetune", "Fine-tune"
 
@@ -31,7 +31,8 @@ _MASTERS = tuple(dict.fromkeys(master for master, _ in DEPENDS.values()))  # fie
 
 def build(lab: Lab) -> None:
     """Recipe on the left; curves and film on the right."""
-    panel = JobPanel("finetune", "Fine-tune", view, SLOTS, hint="Pick which blocks to keep, then press Fine-tune.")
+    hint = "Pick which blocks to keep, then press Fine-tune."
+    panel = JobPanel("finetune", "Fine-tune", view, SLOTS, hint=hint, beside=other_run)
     lab.panels["finetune"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -39,19 +40,25 @@ def build(lab: Lab) -> None:
             plain, (more, heading) = plain_fields(), more_fields()
             fields = plain | more
             panel.controls()
-            other = gr.Dropdown(
-                [("nothing", "")],
-                value="",
-                label="Compare with",
-                info="another fine-tuning, in the same pictures",
-                elem_id="finetune-beside",
-            )
+            other = beside_menu()
         with gr.Column():
             panel.display()
     panel.wire(make_config, {"model": lab.model, **fields})
     lab.refresh("finetune", plan_sources, fields["plan"])
     _wire_recipe(fields, heading)
-    _wire_comparison(panel, other)
+    other.wire(panel.live)
+
+
+def beside_menu() -> BesideMenu:
+    """The menu of other fine-tunings to show beside the one that is shown."""
+    return BesideMenu(
+        "finetune",
+        "beside",
+        lambda shown: comparable_runs("finetune", shown),
+        label="Compare with",
+        info="another fine-tuning, in the same pictures",
+        elem_id="finetune-beside",
+    )
 
 
 def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
@@ -75,35 +82,6 @@ def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
     outputs = [fields[name] for name in filled]
     filling = recipe.input(lambda name: recipe_values(name, filled), [recipe], outputs, queue=False, **_QUIETLY)
     filling.then(**wiring)
-
-
-def _wire_comparison(panel: JobPanel, other: gr.Dropdown) -> None:
-    """The menu goes by the run that is shown; the page is told of the choice, and the address, too."""
-    tell: dict[str, Any] = {"js": "(other) => tinylab.compare('finetune', other)", **_QUIETLY}
-    other.input(None, [other], None, **tell)
-    for event in (
-        gr.on(None, recall_other, None, [other], queue=False, **_QUIETLY),  # on every new page
-        panel.live.submit(offer_others, [panel.live, other], [other], queue=False, **_QUIETLY),
-    ):
-        event.then(None, [other], None, **tell)
-
-
-def recall_other(request: gr.Request) -> gr.Dropdown:
-    """The menu "Compare with" on a new page: what the address names, else nothing."""
-    wanted = request.query_params.get("beside", "")
-    try:
-        found = known_run(wanted).id if wanted else ""
-    except UNREADABLE:
-        found = ""
-    return gr.Dropdown(choices=comparable_runs("finetune", ""), value=found)
-
-
-def offer_others(shown: str, picked: str | None) -> gr.Dropdown:
-    """The menu "Compare with" for the run that is shown; what was picked stays picked as long as it can."""
-    choices = comparable_runs("finetune", shown)
-    if picked in [value for _, value in choices]:
-        return gr.Dropdown(choices=choices)
-    return gr.Dropdown(choices=choices, value="")
 
 
 def make_config(

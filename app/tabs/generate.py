@@ -8,15 +8,21 @@ from typing import Any
 
 import gradio as gr
 
+from app.fields import (
+    against_field,
+    guidance_field,
+    number_field,
+    offer_samplers,
+    sampler_field,
+    steps_field,
+    text_field,
+)
 from app.lab import Lab
 from app.menus import shallow_models
 from app.panel import JobPanel
-from app.run_ids import UNREADABLE
 from app.tabs.finetune import parse_numbers
 from app.views.generate import SLOTS, view
 from tinylab.config import SampleConfig
-from tinylab.models.catalog import describe_model
-from tinylab.sampling import SAMPLERS, SAMPLERS_OF
 
 __all__ = ["ID", "TITLE", "build", "make_config"]
 
@@ -36,36 +42,14 @@ def build(lab: Lab) -> None:
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
             gr.Markdown(_INTRO)
-            against = gr.Dropdown(
-                [],
-                value=[],
-                multiselect=True,
-                max_choices=4,
-                label="Beside the original",
-                info="shallow models of your runs",
-                elem_id="sample-against",
-            )
-            sampler = gr.Radio([], label="Sampler", elem_id="sample-sampler")
-            steps = gr.Slider(1, 250, value=_DEFAULT["steps"], step=1, label="Steps", elem_id="sample-steps")
-            guidance = gr.Slider(
-                0,
-                8,
-                value=_DEFAULT["guidance"],
-                step=0.1,
-                label="Guidance",
-                info="1 is none",
-                elem_id="sample-guidance",
-            )
-            classes = gr.Textbox(
-                "",
-                label="Classes",
-                placeholder="all, or names or numbers: three, 5",
-                elem_id="sample-classes",
-                max_lines=1,
-            )
+            against = against_field("sample")
+            sampler = sampler_field("sample")
+            steps = steps_field("sample", _DEFAULT["steps"])
+            guidance = guidance_field("sample", _DEFAULT["guidance"])
+            classes = text_field("sample", "classes", "Classes", placeholder="all, or names or numbers: three, 5")
             with gr.Row():
-                count = gr.Number(_DEFAULT["n"], precision=0, label="Images", elem_id="sample-count", min_width=80)
-                seed = gr.Number(0, precision=0, label="Seed", elem_id="sample-seed", min_width=80)
+                count = number_field("sample", "count", _DEFAULT["n"], "Images")
+                seed = number_field("sample", "seed", 0, "Seed")
             more = _more_fields()
             panel.controls()
         with gr.Column():
@@ -87,15 +71,6 @@ def _more_fields() -> dict[str, Any]:
         )
         temperature = gr.Number(_DEFAULT["temperature"], label="Temperature of a MAR's tokens")
     return {"vae": vae, "guidance_schedule": schedule, "temperature": temperature}
-
-
-def offer_samplers(model: str) -> Any:
-    """The samplers that fit the loaded model, the first one chosen."""
-    try:
-        fitting = SAMPLERS_OF[describe_model(model).family.name]
-    except UNREADABLE:
-        return gr.skip()
-    return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])
 
 
 def make_config(

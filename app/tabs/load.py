@@ -12,11 +12,11 @@ from app.lab import Lab
 from app.messages import confirm, message_place, problem
 from app.run_ids import UNREADABLE
 from app.uploads import convert_upload
-from app.views.names import model_label
 from app.views.parts import cells, picture, table
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.pruning.plan import block_names
+from tinylab.reports.names import model_label
 
 __all__ = ["ID", "TITLE", "build", "load", "model_card", "show", "upload"]
 
@@ -28,7 +28,7 @@ A diffusion transformer draws by passing an image through a stack of **blocks**,
 twice the speed. The question is *which half*. Tinylab learns it, then lets the shallow model recover.
 
 **1 Load** a model · **2 Search** for the blocks to keep · **3 Compare** with simple rules · **4 Fine-tune** the shallow
-model · **5 Generate** with both, side by side.
+model · **5 Generate** with both, side by side · **6 Measure** how good the pictures are, and what they cost.
 """
 
 

@@ -59,8 +59,8 @@ def view(run: Run, beside: Run | None = None) -> Payload:
 
 
 def _film(snapshots: Sequence[Path]) -> str:
-    step = max(1, -(-(len(snapshots) - 1) // (_SHOWN - 1)))
-    chosen = sorted({*snapshots[::step], snapshots[-1]})
+    last = len(snapshots) - 1
+    chosen = [snapshots[i] for i in sorted({round(place * last / (_SHOWN - 1)) for place in range(_SHOWN)})]
     rows = "".join(
         f"<figure>{picture(path, f'samples after {int(path.stem)} steps')}"
         f"<figcaption>{'after the cut' if int(path.stem) == 0 else f'{int(path.stem):,} steps'}</figcaption></figure>"

@@ -1,25 +1,31 @@
-"""What runs, methods and models are called on the page. Nothing here is escaped yet."""
+"""What runs are called in menus; methods and models are called as in reports. Nothing here is escaped yet."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.views.settings import loss_label
-from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
+from tinylab.config import (
+    CompareConfig,
+    CostConfig,
+    EvaluateConfig,
+    FinetuneConfig,
+    JobConfig,
+    SampleConfig,
+    SearchConfig,
+)
 from tinylab.errors import BadRequest
-from tinylab.models.catalog import built_in_models, locate_model
-from tinylab.pruning.criteria import CRITERIA
+from tinylab.models.catalog import built_in_models
 from tinylab.pruning.plan import DepthPlan
+from tinylab.reports.names import plan_label
 from tinylab.runs.record import Run
 from tinylab.runs.store import find_plan
 
 __all__ = [
     "STATES",
     "kept_words",
-    "method_label",
-    "model_label",
-    "plan_label",
     "recovery_label",
     "run_label",
     "when",
@@ -34,15 +40,6 @@ STATES = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
-
-
-def method_label(name: str) -> str:
-    """A method as the registry labels it, or Learned for a search; "learned (…)" keeps what tells it from others."""
-    if name.startswith("learned:"):
-        return "Learned " + name.partition(":")[2]
-    if name.split(" ")[0] == "learned":
-        return name.replace("learned", "Learned", 1) if " " in name else "Learned (TinyFusion)"
-    return CRITERIA.entry(name).label if name in CRITERIA.names() else name
 
 
 def run_label(run: Run) -> str:
@@ -61,31 +58,9 @@ def recovery_label(run: Run) -> str:
     return f"{loss_label(config.loss)} · {when(run.stored_status().created)}"
 
 
-def plan_label(plan: DepthPlan) -> str:
-    """How the blocks were chosen, in short."""
-    if plan.method == "learned" and plan.details.get("pattern"):
-        return f"Learned {plan.details['pattern']}"
-    return method_label(plan.method)
-
-
 def kept_words(plan: DepthPlan) -> str:
     """The kept blocks as a person lists them."""
     return " ".join(plan.kept_names)
-
-
-def model_label(reference: str) -> str:
-    """What a model is: its built-in name, or how it was cut and whether it recovered."""
-    if reference in built_in_models():
-        return reference
-    try:
-        folder = locate_model(reference)
-        home = next(place for place in (folder, *folder.parents[:3]) if (place / "status.json").is_file())
-        plan = DepthPlan.load((folder if (folder / "plan.json").is_file() else home) / "plan.json")
-        config = Run.open(home).config()
-    except (BadRequest, OSError, StopIteration):
-        return Path(reference).name or reference
-    steps = config.steps if isinstance(config, FinetuneConfig | CompareConfig) else 0
-    return f"{plan_label(plan)}, " + (f"fine-tuned {steps:,} steps" if steps else "cut only")
 
 
 def when(seconds: float) -> str:
@@ -107,12 +82,28 @@ def _facts(config: JobConfig) -> list[str]:
             return [_source(config), loss_label(config.loss), f"{config.steps:,} steps"]
         case SampleConfig():
             return [f"{1 + len(config.against)} models", f"{config.steps} steps"]
+        case EvaluateConfig():
+            return [*_other_model(config.model or ""), *_scored(config), f"{config.steps} steps"]
+        case CostConfig():
+            rivals = len(config.against or ("half",)) + len(config.caches)
+            return [*_other_model(config.model), f"{1 + rivals} models", f"{_listed(config.step_counts)} steps"]
     return [config.kind]
+
+
+def _scored(config: EvaluateConfig) -> list[str]:
+    """What an evaluation looks at."""
+    models = len(config.against) + (config.model is not None or not config.images)
+    files = [f"{len(config.images)} files"] if config.images else []
+    return [f"{models} models", f"{config.n:,} images each", *files] if models else files
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _other_model(reference: str) -> list[str]:
     """The model, if it is not the one that everybody starts with."""
-    return [] if reference in built_in_models()[:1] else [Path(reference).name or reference]
+    return [] if not reference or reference in built_in_models()[:1] else [Path(reference).name or reference]
 
 
 def _source(config: FinetuneConfig) -> str:

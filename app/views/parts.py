@@ -8,18 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.views.names import STATES
+from tinylab.reports import Table
+from tinylab.reports.names import duration
 from tinylab.runs.record import Run
 
-__all__ = ["cells", "duration", "losses", "picture", "status_card", "table"]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+__all__ = ["cells", "losses", "notes", "picture", "pixels", "save_csv", "sortable", "status_card", "table"]
 
 
 def status_card(run: Run, message: str | None = None) -> str:
@@ -47,16 +40,46 @@ def cells(kept: Sequence[str], blocks: Sequence[str]) -> str:
     return f'<div class="tl-cells" role="img" aria-label="{html.escape(words)}">{boxes}</div>'
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> str:
-    """A table of ready-made HTML cells; row `best` stands out. Without `head` the first cells are the titles."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of ready-made HTML cells. Without `head` the first cells are the titles."""
     titles = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in head)
     top = f"<thead><tr>{titles}</tr></thead>" if head else ""
     body = "".join(
-        f'<tr class="{"best" if i == best else ""}"><th scope="row">{first}</th>'
-        f"{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>"
-        for i, (first, *rest) in enumerate(rows)
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
     return f'<div class="tl-scroll"><table class="tl-table">{top}<tbody>{body}</tbody></table></div>'
+
+
+def sortable(
+    found: Table, run: Run, baseline: str | None = None, *, best: bool = True, remarks: Sequence[str] = ()
+) -> str:
+    """A table of a report as it stands there, with its title and a button that saves it; sorted in the browser.
+
+    Args:
+        baseline: the row that is pinned to the top and that the others are set against.
+        best: whether the best value of a column stands out.
+        remarks: more to keep in mind than the table says itself.
+    """
+    title = f"<h4>{html.escape(found.title)}</h4>"
+    return f"{title}{found.to_html(baseline, best=best)}{notes(remarks)}{save_csv(found, run)}"
+
+
+def save_csv(found: Table, run: Run) -> str:
+    """A link that saves a table with all its digits. The file is in the page itself, so none has to be served."""
+    data = base64.b64encode(found.to_csv().encode()).decode()
+    words, name = f"Save the table “{found.title}” as CSV", f"tinylab-{run.id}-{found.key}.csv"
+    return (
+        f'<div class="tl-save"><a download="{html.escape(name)}" href="data:text/csv;charset=utf-8;base64,{data}" '
+        f'aria-label="{html.escape(words)}">CSV</a></div>'
+    )
+
+
+def notes(lines: Sequence[str]) -> str:
+    """What is to be kept in mind, in plain sight but quiet; nothing for no lines."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<ul class="tl-notes">{items}</ul>'
 
 
 def losses(values: Sequence[tuple[str, float | None]], note: str = "") -> str:
@@ -72,5 +95,10 @@ def losses(values: Sequence[tuple[str, float | None]], note: str = "") -> str:
 
 def picture(path: Path, words: str) -> str:
     """A PNG of the run as part of the page, so that no file has to be served."""
-    data = base64.b64encode(path.read_bytes()).decode()
+    return pixels(path.read_bytes(), words)
+
+
+def pixels(png: bytes, words: str) -> str:
+    """A PNG as part of the page; `words` are for those who do not see it."""
+    data = base64.b64encode(png).decode()
     return f'<img class="tl-pixels" alt="{html.escape(words)}" src="data:image/png;base64,{data}">'

@@ -10,7 +10,14 @@ from playwright.sync_api import Page
 
 from tinylab.runs.record import Run
 
-TABS = {"search": "Search", "compare": "Compare", "finetune": "Fine-tune", "sample": "Generate"}
+TABS = {
+    "search": ("Search",),
+    "compare": ("Compare",),
+    "finetune": ("Fine-tune",),
+    "sample": ("Generate",),
+    "evaluate": ("Measure", "Quality"),
+    "cost": ("Measure", "Cost"),
+}
 PATIENCE = 120_000  # milliseconds; two busy cores are slow
 
 _STATE = "document.querySelector(`#${kind}-live .tl-live`)?.dataset"
@@ -34,8 +41,9 @@ class LabPage:
         self.page.wait_for_function(expression, arg=argument)
 
     def open_tab(self, kind: str) -> None:
-        """Click on the tab of a kind of job."""
-        self.page.get_by_role("tab", name=TABS[kind], exact=True).click()
+        """Click on the tab of a kind of job, and on its part of that tab if there are several."""
+        for name in TABS[kind]:
+            self.page.get_by_role("tab", name=name, exact=True).click()
         self.page.wait_for_selector(f"#{kind}-start", state="visible")
 
     def load(self, reference: str) -> None:
@@ -70,6 +78,17 @@ class LabPage:
         self.page.click(f"#{kind}-start:enabled", click_count=clicks)
         self.wait(f"([kind, before]) => ![before, '', undefined].includes({_STATE}?.run)", [kind, before])
         return self.shown(kind)
+
+    def slide(self, field: str, value: str) -> None:
+        """Type into the number beside a slider."""
+        box = self.page.locator(f"#{field} input[type=number]")
+        box.fill(value)
+        box.blur()
+
+    def pick(self, menu: str, words: str) -> None:
+        """Choose the first entry of a menu that has these words."""
+        self.page.locator(f"#{menu} input").click()
+        self.page.get_by_role("option", name=words).first.click()
 
     def shown(self, kind: str) -> str:
         """The id of the run that a panel shows, "" for none."""

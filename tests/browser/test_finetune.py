@@ -48,12 +48,6 @@ def choose_published(lab: LabPage) -> None:
     lab.wait("document.querySelector('#finetune-steps input').value === '100000'")
 
 
-def pick(lab: LabPage, menu: str, words: str) -> None:
-    """Choose the entry of a menu that has these words."""
-    lab.page.locator(f"#{menu} input").click()
-    lab.page.get_by_role("option", name=words).first.click()
-
-
 def wait_for_points(lab: LabPage, slot: str, more_than: int) -> int:
     """Wait until the first line of a picture has more points than that; their number."""
     points = f"{_SLOT.replace('${name}', slot)}?.data?.[0]?.x?.length"
@@ -77,10 +71,10 @@ def test_recipe_fills_the_form_and_only_what_counts_is_shown(lab: LabPage) -> No
     assert lab.page.locator("#finetune-warm-steps").count() == 0
     lab.page.locator("#finetune-warm-start").get_by_label("block by block").check()
     lab.page.wait_for_selector("#finetune-warm-steps", state="visible")
-    pick(lab, "finetune-loss", "Logit KD")
+    lab.pick("finetune-loss", "Logit KD")
     lab.page.wait_for_selector("#finetune-mask-sigma", state="detached")
     assert lab.page.locator("#finetune-alpha").is_visible()
-    pick(lab, "finetune-loss", "Plain")
+    lab.pick("finetune-loss", "Plain")
     lab.page.wait_for_selector("#finetune-alpha", state="detached")
 
 
@@ -122,7 +116,7 @@ def test_masked_recovery_is_watched_stopped_resumed_and_compared(
     assert f"{done + 4:,} steps" in lab.slot("finetune", "snapshots")
     assert "fine-tuned" in lab.slot("finetune", "result")
 
-    pick(lab, "finetune-beside", "Plain · 3 steps")
+    lab.pick("finetune-beside", "Plain · 3 steps")
     lab.wait("document.querySelector('#finetune-live [data-slot=differences] table')")
     assert "Mask width" in lab.slot("finetune", "differences")
     lab.wait("document.querySelector('#finetune-live [data-slot=distance]').data.length === 2")
@@ -135,7 +129,7 @@ def test_masked_recovery_is_watched_stopped_resumed_and_compared(
     lab.wait("document.querySelector('#finetune-live [data-slot=differences] table')")
     assert "Plain · 3 steps" in lab.page.locator("#finetune-beside input").input_value()
 
-    pick(lab, "finetune-beside", "nothing")
+    lab.pick("finetune-beside", "nothing")
     lab.wait("document.querySelector('#finetune-live [data-slot=differences]').hidden")
     assert names(lab, "distance") == ["distance"]
     assert "beside" not in lab.page.url

@@ -1,0 +1,23 @@
+"""Measure: how good the pictures of shallow models are, and what they save."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from app.lab import Lab
+from app.tabs import measure_cost, measure_quality
+
+__all__ = ["ID", "PARTS", "TITLE", "build"]
+
+ID, TITLE = "measure", "Measure"
+PARTS = (measure_quality, measure_cost)
+
+
+def build(lab: Lab) -> None:
+    """Two parts, each a form on the left and what was measured on the right."""
+    with gr.Tabs(elem_id="measure-parts", overflow_behavior="wrap") as parts:
+        for part in PARTS:
+            with gr.Tab(part.TITLE, id=part.ID, elem_id=f"part-{part.ID}", render_children=True) as opened:
+                part.build(lab)
+            opened.select(None, None, None, js=f"() => tinylab.opened('part', '{part.ID}')")
+    lab.parts.append(parts)
