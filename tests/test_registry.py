@@ -9,8 +9,10 @@ import pytest
 
 from tinylab.diffusion import OBJECTIVES
 from tinylab.errors import BadRequest
+from tinylab.metrics.fidelity.names import EXTRACTORS
 from tinylab.registry import Registry
 from tinylab.sampling import SAMPLERS
+from tinylab.sampling.caches import CACHES
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_registering_imports_nothing() -> None:
     assert "no_such_module" not in sys.modules
 
 
-@pytest.mark.parametrize("registry", [OBJECTIVES, SAMPLERS], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [OBJECTIVES, SAMPLERS, EXTRACTORS, CACHES], ids=lambda registry: registry.kind)
 def test_every_registered_choice_can_be_imported_and_has_a_summary(registry: Registry) -> None:
     assert registry.names()
     for name in registry.names():

@@ -13,7 +13,7 @@ from app.live import Payload
 from app.views.parts import notes, sortable, status_card
 from tinylab.reports.sections.cost import cost_section
 from tinylab.reports.tables import cost_table, equal_seconds_table, size_table
-from tinylab.reports.tables.cost import cost_label
+from tinylab.reports.tables.cost import gap_words
 from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "gap", "view"]
@@ -35,7 +35,7 @@ def view(run: Run, baseline: str | None = None) -> Payload:
     section = cost_section(run)
     shown["gap"] = gap(result)
     times = cost_table(run)
-    shown["times"] = sortable(times, run, baseline, remarks=section.words[1:])
+    shown["times"] = sortable(times, run, baseline, remarks=section.words[1:2])
     shown["sizes"] = sortable(size_table(run), run, baseline, best=False)
     equal = equal_seconds_table(run)
     if equal:
@@ -49,21 +49,16 @@ def gap(result: Mapping[str, Any]) -> str:
     first = result["rows"][0]
     rows = [row for row in result["rows"] if (row["batch"], row["steps"]) == (first["batch"], first["steps"])]
     models: Sequence[Mapping[str, Any]] = result["models"]
-    shares = result["shares"]["blocks"]
-    parts = [_rival(row, models, row.get("blocks_share", shares)) for row in rows if row["model"]]
+    parts = [_rival(row, models[int(row["model"])]) for row in rows if row["model"]]
     where = f"Batches of {int(first['batch']):,}, {int(first['steps']):,} steps."
     return f"<h4>What depth could save, and what it does</h4>{''.join(parts)}{notes([where])}"
 
 
-def _rival(row: Mapping[str, Any], models: Sequence[Mapping[str, Any]], share: float) -> str:
-    name, speed, limit = cost_label(models[int(row["model"])]), float(row["speedup"]), row["limit"]
-    if limit is None or row["expected"] is None:
-        figures, words = [("measured", speed)], f"{name}: measured {speed:.2f}×."
-    else:
-        figures = [("limit", float(limit)), ("can be had", float(row["expected"])), ("measured", speed)]
-        words = (
-            f"{name}: limit {float(limit):.2f}×; blocks take {float(share):.1%} of a step, so "
-            f"{float(row['expected']):.2f}× can be had; measured {speed:.2f}×."
-        )
-    boxes = "".join(f'<div class="tl-figure"><b>{value:.2f}×</b><span>{title}</span></div>' for title, value in figures)
-    return f'<div class="tl-gap"><div class="tl-figures">{boxes}</div><p>{html.escape(words)}</p></div>'
+def _rival(row: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    figures = [("limit", row["limit"]), ("can be had", row["expected"]), ("measured", row["speedup"])]
+    known = [(title, value) for title, value in figures if row["expected"] is not None or title == "measured"]
+    boxes = "".join(
+        f'<div class="tl-figure"><b>{float(value):.2f}×</b><span>{title}</span></div>' for title, value in known
+    )
+    words = html.escape(gap_words(row, model))
+    return f'<div class="tl-gap"><div class="tl-figures">{boxes}</div><p>{words}.</p></div>'

@@ -1,4 +1,4 @@
-"""The memory that a training step needs beyond weights and inputs."""
+"""The memory that autograd keeps for the backward pass of a training step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-__all__ = ["peak_bytes", "saved_bytes"]
+__all__ = ["saved_bytes"]
 
 
 def saved_bytes(step: Callable[[], object], *, apart_from: Iterable[Tensor] = ()) -> int:
@@ -32,14 +32,3 @@ def saved_bytes(step: Callable[[], object], *, apart_from: Iterable[Tensor] = ()
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         step()
     return sum(storage.nbytes() for storage in found.values())
-
-
-def peak_bytes(step: Callable[[], object], device: torch.device) -> int:
-    """The most bytes of a GPU that torch had handed out during `step`, less those before it: activations, and the
-    gradients that the step returns."""
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    step()
-    torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,19 +14,17 @@ from tinylab.diffusion import Draw, Objective, objective_for
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
 from tinylab.models.dit import DiT
-from tinylab.models.families import FAMILIES
-from tinylab.models.load import load_model, model_class, pick_device
-from tinylab.models.sizes import SIZES
+from tinylab.models.load import pick_device
 from tinylab.pruning.depth_mask import MaskDistribution
 from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.mask_for import mask_for
+from tinylab.runs.jobs.cost.models import fill_zeros, load_or_build
 from tinylab.training.lora import add_lora
 
 __all__ = ["Subject", "build_model", "prepare"]
 
 _SCALING, _TAU = 100.0, 1.0
-_STD = 0.02
 
 
 @dataclass(frozen=True)
@@ -82,25 +80,19 @@ class Subject:
 def build_model(options: SearchOptions) -> Denoiser:
     """The model that is asked for. Without trained weights, those that start at zero are random too: the blocks of an
     untrained DiT are the identity, and all their gradients zero."""
-    device = pick_device(options.device)
+    if options.model is not None:
+        return load_or_build(options.model, options.device, 0)
     torch.manual_seed(0)
-    if options.model is None:
-        model: Denoiser = DiT(**options.config)
-    elif options.model in SIZES:
-        size = SIZES[options.model]
-        with device:
-            model = model_class(FAMILIES[size.family])(**size.config)
-    else:
-        return load_model(options.model, options.device)
-    _fill_zeros(model.parameters())
-    return model.to(device)
+    model = DiT(**options.config)
+    fill_zeros(model.parameters())
+    return model.to(pick_device(options.device))
 
 
 def prepare(options: SearchOptions, model: Denoiser, *, weights: str, batch: int) -> Subject:
     """Everything else, on the device of the model. What `weights` says moves from now on; LoRA's matrices come once."""
     if weights == "lora" and not any("lora_" in name for name, _ in model.named_parameters()):
         lora = SearchConfig.model_fields
-        _fill_zeros(add_lora(model, rank=lora["lora_rank"].default, alpha=lora["lora_alpha"].default))
+        fill_zeros(add_lora(model, rank=lora["lora_rank"].default, alpha=lora["lora_alpha"].default))
     elif weights == "frozen":
         model.requires_grad_(False)
     device, fixed = next(model.parameters()).device, protected_blocks(model)
@@ -116,10 +108,3 @@ def prepare(options: SearchOptions, model: Denoiser, *, weights: str, batch: int
         dtype=getattr(torch, options.dtype),
         share=options.share,
     )
-
-
-@torch.no_grad()
-def _fill_zeros(parameters: Iterable[nn.Parameter]) -> None:
-    for parameter in parameters:
-        if not parameter.any():
-            parameter.normal_(std=_STD)

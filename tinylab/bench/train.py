@@ -24,6 +24,7 @@ from tinylab.models.base import Denoiser
 from tinylab.models.load import pick_device
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
+from tinylab.runs.jobs.cost.contenders import every_second_block
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.training.computed import autocast, computed, models_of
 from tinylab.training.loop import LoopTimes, run_loop
@@ -94,8 +95,7 @@ class TrainRow:
 def measure_training(options: TrainOptions, progress: Callable[[str], None]) -> list[TrainRow]:
     """One row for every loss; the loop and its bare steps are measured in turn, a few steps at a time."""
     teacher = build_model(options.sizes).eval()
-    depth = teacher.stack_depths()
-    plan = DepthPlan({stack: tuple(range(0, count, 2)) for stack, count in depth.items()}, depth, "bench")
+    plan = every_second_block(teacher)
     rows = []
     with _data_for(teacher) as data, tempfile.TemporaryDirectory() as folder:
         for loss in options.losses:

@@ -1,15 +1,17 @@
-"""The command that measures: what half of the blocks saves, what steps of searches and of recoveries cost."""
+"""The command that measures: what drawing pictures costs, what steps of searches and of recoveries cost."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from tinylab.cli import bench_sample
+from tinylab.cli.bench_options import add_options
+from tinylab.cli.bench_sample import say
 from tinylab.cli.commands import Commands, Parser
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
@@ -23,72 +25,31 @@ if TYPE_CHECKING:
 
 __all__ = ["PARTS", "add_to"]
 
-PARTS = ("search", "sampling", "train")
+PARTS = {
+    "search": "steps of the mask search, with the ways that gates can run",
+    "sampling": "drawing pictures with all blocks and with half of them, two models",
+    "train": "steps of recovery with some losses, and what the loop adds",
+}
 
-_ABOUT = """Measure, in one process and in turn. "search": steps of the mask search (draw masks, forward, backward; no
-optimizer, whose time is the same for all) where dropped samples run densely, without gradients (exact) or only in part
-(sampled). "sampling": drawing pictures with all blocks and with half of them. "train": steps of recovery with some
-losses, and what the loop adds to forward, backward and optimizer. Without a part: search and sampling, and search
-steps of the built-in digits-dit."""
+_ABOUT = """Measure, in one process and in turn. "sample": what drawing pictures costs, with any model, shallow ones and
+caches. "search": steps of the mask search (draw masks, forward, backward; no optimizer, whose time is the same for
+all) where dropped samples run densely, without gradients (exact) or only in part (sampled). "sampling": drawing
+pictures with all blocks and with half of them. "train": steps of recovery with some losses, and what the loop adds to
+forward, backward and optimizer. Without a part: sampling and search, and search steps of the built-in digits-dit."""
 
 
 def add_to(commands: Commands) -> None:
-    """`bench`."""
+    """`bench` and its parts."""
     command = commands.add("bench", "measure what pruning and the ways of searching save", _bench, _ABOUT)
-    command.add_argument("part", metavar="PART", nargs="?", choices=PARTS, help=" or ".join(PARTS))
-    command.add_argument(
-        "--rounds", metavar="N", type=int, default=11, help="times that each is measured (default: 11)"
-    )
-    command.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)")
-    command.add_argument(
-        "--threads", metavar="N", type=int, default=0, help="CPU threads; 0 leaves the choice to torch (default: 0)"
-    )
-    _add_search_options(command)
-    train = command.add_argument_group("training steps (with the sizes, batch, dtype and compile of the search steps)")
-    train.add_argument(
-        "--losses",
-        metavar="A,B,…",
-        default="diffusion,logit,masked-kd",
-        help="what is learned (default: diffusion,logit,masked-kd)",
-    )
-    train.add_argument("--steps", metavar="N", type=int, default=10, help="of each loss in a round (default: 10)")
-    train.add_argument("--workers", metavar="N", type=int, default=0, help="threads that read ahead (default: 0)")
-
-
-def _add_search_options(command: Parser) -> None:
-    search = command.add_argument_group("search steps")
-    search.add_argument("--width", metavar="N", type=int, default=384, help="of the hidden state (default: 384)")
-    search.add_argument(
-        "--tokens", metavar="N", type=int, default=64, help="of an image, a square number (default: 64)"
-    )
-    search.add_argument("--blocks", metavar="N", type=int, default=8, help="in the model (default: 8)")
-    search.add_argument("--heads", metavar="N", type=int, default=6, help="of the attention (default: 6)")
-    search.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="in place of these sizes: a published size such as DiT-XL/2 with random weights, or a model as for search",
-    )
-    search.add_argument("--batch", metavar="N,N,…", default="64", help="images a step, each with a mask (default: 64)")
-    search.add_argument("--pattern", metavar="PATTERN", default="1:2", help="what stays, as in a search (default: 1:2)")
-    search.add_argument(
-        "--weights",
-        metavar="A,B,…",
-        default="full,lora,frozen",
-        help="what moves along with the mask (default: full,lora,frozen)",
-    )
-    search.add_argument(
-        "--modes",
-        metavar="A,B,…",
-        default="dense,exact,sampled",
-        help="how dropped samples run; dense is always there to compare with (default: dense,exact,sampled)",
-    )
-    search.add_argument(
-        "--share", metavar="X", type=float, default=0.25, help="of the dropped samples, for sampled (default: 0.25)"
-    )
-    search.add_argument(
-        "--dtype", metavar="NAME", default="float32", help="float32, or bfloat16 through autocast (default: float32)"
-    )
-    search.add_argument("--compile", action="store_true", help="every mode also with compiled blocks (torch.compile)")
+    command.epilog, command.formatter_class = bench_sample.EPILOG, argparse.RawDescriptionHelpFormatter
+    add_options(command)
+    parts = command.add_subparsers(metavar="PART", dest="part", parser_class=Parser)
+    bench_sample.add_to(parts)
+    for part, summary in PARTS.items():
+        parser = parts.add_parser(part, help=summary, description=summary)
+        flags = [parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")]
+        for flag in flags + add_options(parser):
+            flag.default = argparse.SUPPRESS  # what was given before the part, or its default, stays
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -105,12 +66,12 @@ def _bench(options: argparse.Namespace) -> int:
     rows: list[SearchRow] = []
     drawn: list[SamplingRow] = []
     if options.part != "search":
-        drawn = measure_sampling(asked.rounds, asked.device, _progress)
+        drawn = measure_sampling(asked.rounds, asked.device, say)
     if options.part is None:
         digits = replace(asked, model="digits-dit", pattern="6:12", weights=("full",))
-        rows += measure_search(digits, _progress)
+        rows += measure_search(digits, say)
     if options.part != "sampling":
-        rows += measure_search(asked, _progress)
+        rows += measure_search(asked, say)
     about = _about(asked)
     if options.json:
         parts = {"rows": [_finite(asdict(row)) for row in rows]} if options.part != "sampling" else {}
@@ -130,7 +91,7 @@ def _bench_train(sizes: SearchOptions, options: argparse.Namespace) -> int:
     if len(sizes.batches) > 1:
         raise BadRequest(f"--batch {options.batch}: name one number of images for training steps")
     asked = TrainOptions(sizes, _list(options.losses), options.steps, options.workers)
-    rows, about = measure_training(asked, _progress), _about(sizes)
+    rows, about = measure_training(asked, say), _about(sizes)
     if options.json:
         print(json.dumps({**about, "rows": [asdict(row) for row in rows]}))
         return 0
@@ -185,10 +146,6 @@ def _on_gpu(options: SearchOptions) -> bool:
     from tinylab.models.load import pick_device
 
     return pick_device(options.device).type == "cuda"
-
-
-def _progress(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

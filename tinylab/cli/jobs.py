@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
+from tinylab.cli.cost_table import print_costs
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.scores import print_evaluation
 from tinylab.cli.shared import shared
 from tinylab.cli.table import print_comparison, print_recipes
 from tinylab.config import config_types
@@ -101,9 +103,14 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
     if options.json:
         print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
         return
-    show = {"compare": print_comparison, "recipes": print_recipes}.get(run.config().kind)
+    kind = run.config().kind
+    show = {"compare": print_comparison, "recipes": print_recipes}.get(kind)
     if show is not None:
         show(result)
+    elif kind == "evaluate":
+        print_evaluation(run, result)
+    elif kind == "cost":
+        print_costs(result)
     else:
         print_values(result)
     print(f"run: {run.path}")

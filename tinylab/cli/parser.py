@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinylab import __version__
-from tinylab.cli import activations, app, bench, jobs, models, runs, table, verify
+from tinylab.cli import activations, app, bench, jobs, models, report, runs, table, verify
 from tinylab.cli.commands import Commands, Parser
 
 __all__ = ["build_parser"]
@@ -19,6 +19,7 @@ def build_parser() -> Parser:
     runs.add_to(commands)
     jobs.add_resume(commands)
     table.add_to(commands)
+    report.add_to(commands)
     activations.add_to(commands)
     models.add_to(commands)
     verify.add_to(commands)

@@ -77,7 +77,7 @@ class CostConfig(JobConfig):
         (), description="shallow models to compare with (default: the model with every second block)"
     )
     caches: tuple[str, ...] = Field(
-        (), description="rivals that cache features over steps: interval:K, first-block:THRESHOLD"
+        (), description="rivals that cache features over steps: interval:K, first-block:THRESHOLD; not for a MAR"
     )
     batch_sizes: tuple[int, ...] = Field((16,), description="images drawn at once, as 1,16")
     step_counts: tuple[int, ...] = Field((20,), description="denoising steps, as 20,50")

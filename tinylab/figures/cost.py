@@ -77,7 +77,7 @@ def _group(index: int, name: str, points: Sequence[SpeedPoint]) -> list[Any]:
     if not known:
         return [measured]
     hollow = {"color": colour, "symbol": f"{symbol}-open", "line": {"width": 2}}
-    words = "explained by the measured shares of time"
+    words = "expected"
     return [_dots(f"{name}, {words}", known, [p.expected or 0.0 for p in known], words, **hollow), measured]
 
 

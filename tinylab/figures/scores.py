@@ -85,7 +85,7 @@ def _intervals(scores: Sequence[Score]) -> dict[str, Any] | None:
         return None
     up = [0.0 if score.high is None else score.high - score.value for score in scores]
     down = [0.0 if score.low is None else score.value - score.low for score in scores]
-    return {"type": "data", "array": up, "arrayminus": down, "symmetric": False, "color": "#444", "thickness": 1.5}
+    return {"type": "data", "array": up, "arrayminus": down, "symmetric": False, "color": "#888", "thickness": 1.5}
 
 
 def _words(score: Score, form: str) -> str:
@@ -104,13 +104,13 @@ def _range(ends: Sequence[float]) -> tuple[float, float]:
 def _legend_line(name: str, names: Sequence[str]) -> Any:
     """For the legend alone: the line itself goes through all rows."""
     return go.Scatter(
-        x=[None], y=list(names[:1]), name=name, mode="lines", line={"dash": "dot", "color": "#666", "width": 2}
+        x=[None], y=list(names[:1]), name=name, mode="lines", line={"dash": "dot", "color": "#888", "width": 2}
     )
 
 
 def _level(value: float) -> dict[str, Any]:
     ends = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": value, "x1": value}
-    return {**ends, "line": {"dash": "dot", "color": "#666", "width": 2}}
+    return {**ends, "line": {"dash": "dot", "color": "#888", "width": 2}}
 
 
 def _lines(names: Sequence[str]) -> list[str]:

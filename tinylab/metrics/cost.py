@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-__all__ = ["count_flops", "count_parameters", "interleaved_seconds", "peak_flops", "synchronised_time"]
+__all__ = ["CPU_ATTENTION", "count_flops", "count_parameters", "interleaved_seconds", "peak_flops", "synchronised_time"]
 
 # Dense bf16 matrix arithmetic with float32 sums, in TFLOP/s, as NVIDIA's data sheets state it (with half of the numbers
 # that count sparsity). The first pattern that is found in the name of a card holds.
@@ -36,7 +36,7 @@ def count_parameters(model: nn.Module) -> int:
 def count_flops(work: Callable[[], object]) -> int:
     """Floating point operations of the matrix products, convolutions and attentions that `work` runs, backward passes
     included; a multiplication and an addition count as two. What torch.compile made is not seen."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         work()
     return counter.get_total_flops()
 
@@ -87,7 +87,7 @@ def _attention_backward(out: Any, query: Any, key: Any, value: Any, *args: Any, 
 
 
 # torch counts the attention of GPUs only.
-_CPU_ATTENTION = {
+CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

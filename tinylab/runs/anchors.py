@@ -10,6 +10,7 @@ from tinylab.config import EncodeConfig, JobConfig
 from tinylab.data.catalog import DIGITS, locate_latents
 from tinylab.models.catalog import built_in_models, locate_model
 from tinylab.models.hub_names import is_hub_reference
+from tinylab.models.sizes import SIZES
 from tinylab.paths import exists
 from tinylab.runs.store import find_run
 
@@ -37,7 +38,7 @@ def _absolute(reference: str, place: Callable[[str], Path | None]) -> str:
         from tinylab.models.hub import fetch_pinned
 
         return str(fetch_pinned(reference).pinned)
-    if reference in ("", "auto", DIGITS, *built_in_models()):
+    if reference in ("", "auto", DIGITS, *SIZES, *built_in_models()):
         return reference
     found = place(reference)
     return str(found) if found else reference

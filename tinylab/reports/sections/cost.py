@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from tinylab.config import CostConfig
@@ -12,7 +12,7 @@ from tinylab.reports.reading import number
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.sections.evaluate import as_score
 from tinylab.reports.tables import cost_table, equal_seconds_table, size_table
-from tinylab.reports.tables.cost import cost_label
+from tinylab.reports.tables.cost import cost_label, gap_words
 from tinylab.runs.record import Run
 
 __all__ = ["cost_section", "speed_points"]
@@ -32,7 +32,10 @@ def cost_section(run: Run) -> Section:
     equal = equal_seconds_table(run)
     plots += _equal(run, result) if equal else []
     tables = (cost_table(run), size_table(run), *([equal] if equal else []))
-    return Section("What it costs", (_asked(config), _machine(result)), tuple(plots), tables, data={"result": result})
+    gaps = tuple(f"{_place(row)}: {words}." for row, words in _gaps(result))
+    return Section(
+        "What it costs", (_asked(config), _machine(result), *gaps), tuple(plots), tables, data={"result": result}
+    )
 
 
 def speed_points(run: Run) -> dict[str, list[SpeedPoint]]:
@@ -50,6 +53,18 @@ def speed_points(run: Run) -> dict[str, list[SpeedPoint]]:
         point = SpeedPoint(in_figure(cost_label(model)), blocks / full, float(row["speedup"]), number(row["expected"]))
         groups.setdefault(name, []).append(point)
     return groups
+
+
+def _gaps(result: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """For every shallow model what depth could save, and what it did."""
+    for row in result["rows"]:
+        model = result["models"][int(row["model"])]
+        if row["model"] and row["expected"] is not None:
+            yield row, gap_words(row, model)
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"Batches of {number(row['batch']):,}, {number(row['steps']):,} steps"
 
 
 def _speed(run: Run) -> Plot:

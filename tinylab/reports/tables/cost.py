@@ -11,7 +11,7 @@ from tinylab.reports.table import Column, Row, Table
 from tinylab.reports.tables.scores import score_column
 from tinylab.runs.record import Run
 
-__all__ = ["cost_label", "cost_table", "equal_seconds_table", "size_table"]
+__all__ = ["cost_label", "cost_table", "equal_seconds_table", "gap_words", "size_table"]
 
 _PARTS = ("blocks", "embedders", "head", "total")
 
@@ -33,6 +33,21 @@ def cost_label(model: Mapping[str, Any]) -> str:
     """What a measured model is called: with its cache, where it has one that its label does not tell."""
     label, cache = method_label(str(model["label"])), model.get("cache")
     return f"{label}, cache {cache}" if cache and str(cache) not in label else label
+
+
+def gap_words(row: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """What became of what depth could save, in a sentence without its end: the limit, what of it can be had, and what
+    was measured; the last alone of a model that differs in more than depth."""
+    measured = f"measured {float(row['speedup']):.2f}×"
+    if row["limit"] is None or row["expected"] is None:
+        return f"{cost_label(model)}: {measured}"
+    share = (
+        f"blocks take {float(row['blocks_share']):.1%} of a step, so " if row.get("blocks_share") is not None else ""
+    )
+    return (
+        f"{cost_label(model)}: limit {float(row['limit']):.2f}×; {share}{float(row['expected']):.2f}× can be had; "
+        f"{measured}"
+    )
 
 
 def cost_table(run: Run) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.fidelity.extractors import open_extractor
 from tinylab.metrics.fidelity.reference import open_reference
 from tinylab.models.autoencoder import load_autoencoder
-from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, pick_device
 from tinylab.runs.check_evaluation import classes_drawn, extractor_of, models_of, reference_of
 from tinylab.runs.context import JobContext
 from tinylab.runs.jobs.evaluate.batches import Batches
 from tinylab.runs.jobs.evaluate.drawing import Contender, draw_missing
 from tinylab.runs.jobs.evaluate.scoring import Judge
+from tinylab.runs.labels import short_labels
 from tinylab.sampling import sampler_for
 from tinylab.sampling.generate import steps_taken
 from tinylab.sampling.images import grid_png
@@ -39,7 +39,6 @@ _SHOWN, _COLUMNS = 100, 10  # pictures of the grid
 class _Pictures:
     """What one row of the result is about."""
 
-    label: str
     count: int
     batches: Iterable[np.ndarray]
     labels: Tensor | None
@@ -62,7 +61,7 @@ def run(config: EvaluateConfig, context: JobContext) -> dict[str, Any]:
         device=pick_device(config.device),
     )
     judge = Judge.open(config, context, extractor, open_reference(reference_of(config)))
-    names = _distinct([one.label for one in sets])
+    names = short_labels([one.facts["source"] for one in sets])
     rows = [
         _row(config, context, judge, index, name, one)
         for index, (name, one) in enumerate(zip(names, sets, strict=True))
@@ -85,10 +84,7 @@ def _drawn(config: EvaluateConfig, context: JobContext) -> list[_Pictures]:
     labels = classes[torch.arange(config.n) % len(classes)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     draw_missing(contenders, labels, config, context, autoencoder)
-    return [
-        _Pictures(_name(one.source), config.n, one.batches, labels, _facts(config, one, len(classes)))
-        for one in contenders
-    ]
+    return [_Pictures(config.n, one.batches, labels, _facts(config, one, len(classes))) for one in contenders]
 
 
 def _facts(config: EvaluateConfig, contender: Contender, classes: int) -> dict[str, Any]:
@@ -122,7 +118,6 @@ def _read(name: str) -> _Pictures:
     labels = None if found.labels is None else torch.from_numpy(found.labels)
     facts = {"setting": None, "depth": None, "parameters": None, "seconds_per_image": None}
     return _Pictures(
-        Path(name).name,
         len(found.pixels),
         _chunks(found.pixels),
         labels,
@@ -155,18 +150,3 @@ def _row(
 
 def _grid(pixels: np.ndarray) -> bytes:
     return grid_png(pixels, min(_COLUMNS, len(pixels)), max(1, 48 // pixels.shape[1]))
-
-
-def _name(source: str) -> str:
-    """A model as people call it: a built-in name, or the last part of a path."""
-    return Path(describe_model(source).name).name or source
-
-
-def _distinct(labels: Sequence[str]) -> list[str]:
-    """Labels of which no two are equal."""
-    seen: dict[str, int] = {}
-    found = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
-    return found

@@ -77,10 +77,11 @@ class Judge:
 
     def floor(self) -> dict[str, Any]:
         """Two halves of the real data against each other: what no model can be expected to beat."""
-        self.context.progress(0, 1, "two halves of the real data")
         labels = None if self.reference.labels is None else torch.from_numpy(self.reference.labels)
         config = self.config
+        self.context.progress(0, 1, "two halves of the real data")
         sizes, found = floor(self.real, labels, self.metrics, resamples=config.resamples, seed=config.seed)
+        self.context.progress(1, 1, "two halves of the real data")
         return {"images": list(sizes), "scores": {metric: one.to_json() for metric, one in found.items()}}
 
     def warnings(self, counts: Iterable[int]) -> list[str]:
