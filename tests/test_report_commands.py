@@ -25,7 +25,7 @@ from tinylab.config import (
     config_types,
 )
 from tinylab.presets import finetune_config, search_config, train_config
-from tinylab.reports.reproduction import shared_config, steps_to
+from tinylab.reports.reproduction import shared, steps_to
 from tinylab.runs.command import command_of
 
 CONFIGS: list[JobConfig] = [
@@ -75,7 +75,9 @@ def test_what_a_run_builds_on_is_made_before_it_and_called_by_its_name(runs: Pat
 def test_a_source_that_is_gone_or_a_circle_ends_the_chain(runs: Path) -> None:
     gone = make_run(runs, FinetuneConfig.create(run="/nowhere/at/all"), "gone")
     assert [step.command for step in steps_to([gone])] == ["tinylab finetune --run '…/all' --out runs/gone"]
-    assert shared_config(gone)["run"] == "…/all"  # a report is for others: no places of this machine
+    assert shared("/nowhere/at/all") == "…/all"  # a report is for others: no places of this machine
+    assert (shared(str(gone.path)), shared(str(gone.path / "model"))) == ("gone", "gone/model")
+    assert shared("a/b, or so") == "a/b, or so"
     one = make_run(runs, FinetuneConfig.create(run="two"), "one")
     make_run(runs, FinetuneConfig.create(run="one"), "two")
     assert [step.run.id for step in steps_to([one])] == ["two", "one"]

@@ -14,7 +14,7 @@ from tinylab.figures.cost import SpeedPoint, depth_against_speed
 from tinylab.reports.document import Chapter, document
 from tinylab.reports.names import in_figure
 from tinylab.reports.provenance import origin_of, runs_table, versions_table
-from tinylab.reports.reproduction import Step, shared_config, steps_to
+from tinylab.reports.reproduction import Step, shared, steps_to
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.sections import section_of
 from tinylab.reports.sections.cost import speed_points
@@ -121,13 +121,16 @@ def _chapter_json(chapter: Chapter) -> dict[str, Any]:
     if run is not None:
         status = run.status()
         facts = {"run": run.id, "kind": run.config().kind, "state": status.state, "seconds": status.seconds}
-        facts |= {"config": shared_config(run), "origin": origin_of(run)}
+        facts |= {"config": json.loads(run.config().to_json()), "origin": origin_of(run)}
     tables = [{**table.to_json(), "key": _key(chapter, table)} for table in section.tables]
     return {**facts, "title": section.title, "words": section.words, "tables": tables, "data": section.data}
 
 
 def _plain(value: Any) -> Any:
-    """The same value as JSON can hold it: numbers that are none as text, nan or inf."""
+    """The same value as JSON can hold it and as others can read it: numbers that are none as text, nan or inf; no
+    places of this machine."""
+    if isinstance(value, str):
+        return shared(value)
     if isinstance(value, dict):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
@@ -14,7 +12,7 @@ from tinylab.paths import assets_folder, exists, runs_folder
 from tinylab.runs.command import command_of
 from tinylab.runs.record import Run
 
-__all__ = ["Step", "shared_config", "steps_to"]
+__all__ = ["Step", "shared", "steps_to"]
 
 _REFERENCES = ("model", "plan", "run", "against", "plans", "data", "vae", "study", "known", "images", "reference")
 _DEEP = 3  # folders between a run and what a config names of it, such as models/0
@@ -104,17 +102,11 @@ def _in_clone(text: str) -> str:
         return f"…/{Path(text).name}" if Path(text).is_absolute() else text
 
 
-def shared_config(run: Run) -> dict[str, Any]:
-    """What was asked of a run, without the places of this machine."""
-    return {name: _shared(value) for name, value in json.loads(run.config().to_json()).items()}
-
-
-def _shared(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_shared(one) for one in value]
-    if not isinstance(value, str) or not Path(value).is_absolute():
-        return value
-    home = _home(value)
+def shared(text: str) -> str:
+    """What others read in place of a text that may be a place of this machine: the run that it is, or its last part."""
+    if not text.startswith("/") or not Path(text).is_absolute():
+        return text
+    home = _home(text)
     if home is None:
-        return _in_clone(value)
+        return _in_clone(text)
     return home[0].id if home[1] == Path() else f"{home[0].id}/{home[1].as_posix()}"

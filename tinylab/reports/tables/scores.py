@@ -20,7 +20,6 @@ _FACTS = (
     Column("model", "Model"),
     Column("blocks", "Blocks", format="d"),
     Column("parameters", "Weights", format=",d", against="ratio"),
-    Column("seconds_per_image", "Time an image", unit="s", format=".3g", better="lower", against="ratio"),
 )
 
 
@@ -43,6 +42,8 @@ def score_column(name: str, label: str = "", hint: str = "") -> Column:
 
 def score_table(runs: Sequence[Run]) -> Table:
     """Scores of all models of evaluate runs, one row a model, and what real data scores itself, aside.
+
+    Times stand in the table of costs alone, where models take turns and nothing but drawing is measured.
 
     Every score with another setting (extractor, reference, sample count, sampler, steps, guidance, seed, …) has a
     column of its own. In CSV and JSON a column is named by its whole setting; for people the note tells what is the
@@ -87,7 +88,6 @@ def _row(facts: Mapping[str, Any], label: str, entries: Sequence[Mapping[str, An
         label,
         sum(int(blocks) for blocks in depth.values()) if depth else None,
         number(facts.get("parameters")),
-        number(facts.get("seconds_per_image")),
         *(number((entry or {}).get("value")) for entry in entries),
     ]
     errors: list[Error] = [None] * len(_FACTS)
