@@ -16,7 +16,7 @@ run: install ## start the app; it prints its address
 
 test: .venv/installed-dev ## run all tests, those in a real browser included
 	@.ci/install-browser
-	@$(BIN)/python -m pytest tests -v -rs --tb=short -n auto --maxprocesses 4 --dist loadfile # -v undoes the -q of pyproject.toml
+	@$(BIN)/python -m pytest tests -v -rs --tb=short -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder # -v undoes the -q of pyproject.toml
 
 lint: .venv/installed-dev ## check style, format and types
 	@$(BIN)/ruff check .

@@ -178,7 +178,17 @@ class AppServer:
 @pytest.fixture(scope="session")
 def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The running app. A test that kills it starts it again."""
-    server = AppServer(tmp_path_factory.mktemp("app"))
+    yield from _running(tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="module")
+def own_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """An app for the tests of one file alone, where no other has left runs."""
+    yield from _running(tmp_path_factory.mktemp("own-app"))
+
+
+def _running(folder: Path) -> Iterator[AppServer]:
+    server = AppServer(folder)
     try:
         server.start()
         yield server

@@ -20,6 +20,12 @@ from tinylab.runs.record import Run
 BASELINE = "Random"
 
 
+@pytest.fixture(scope="module")
+def server(own_server: Any) -> Any:
+    """An app without runs of other tests: menus offer only what these tests make."""
+    return own_server
+
+
 @pytest.fixture
 def lab(page: Page, server: Any) -> LabPage:
     """The lab in a fresh browser."""
