@@ -6,17 +6,17 @@ The page keeps the choice and sends it with every question, and the address name
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
 
 from app.context import attach
-from app.menus import Entries
+from app.menus import Entries, rows_of
 from app.run_ids import UNREADABLE, known_run
 from tinylab.runs.record import Run
 
-__all__ = ["Beside", "BesideMenu", "named_row", "nothing_beside", "other_run"]
+__all__ = ["Beside", "BesideMenu", "named_row", "nothing_beside", "other_run", "row_menu"]
 
 # From a run and what a browser asks to be set beside it, which may be anything, to what the view gets, or None.
 Beside = Callable[[Run, Any], Run | str | None]
@@ -83,6 +83,18 @@ class BesideMenu:
         if picked in _values(choices):
             return gr.Dropdown(choices=choices)
         return gr.Dropdown(choices=choices, value="")
+
+
+def row_menu(kind: str, key: str, labels: Callable[[Run], Iterable[str]]) -> BesideMenu:
+    """The menu of the rows of a table, one of which the others are set against; `labels` names those of a run."""
+    return BesideMenu(
+        kind,
+        key,
+        lambda shown: rows_of(shown, labels),
+        label="Set against",
+        info="pins that row; the others show how far they are from it",
+        elem_id=f"{kind}-beside",
+    )
 
 
 def _values(choices: Entries) -> list[str]:

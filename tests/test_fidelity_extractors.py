@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity
-from torch.utils.data import Dataset
+from bare_pictures import Pictures
 from transformers import Dinov2Config, Dinov2Model
 
 from tinylab.errors import BadRequest
@@ -18,19 +18,6 @@ from tinylab.metrics.fidelity.reference import open_reference
 from tinylab.metrics.fidelity.scores import score
 from tinylab.models.load import load_model, load_reader
 from tinylab.paths import assets_folder
-
-
-class Pictures(Dataset):
-    """Bare uint8 (C, H, W), as torch-fidelity wants them."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.pixels[index]
 
 
 def noisy(pixels: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 import scipy.linalg
 import torch
 import torch_fidelity
+from bare_pictures import Pictures
 from safetensors.torch import save_file
-from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
@@ -32,17 +32,6 @@ class RandomInception(FeatureExtractorInceptionV3):
 
     def load_state_dict(self, *_, **__) -> None:  # type: ignore[override]
         """None are there to load."""
-
-
-class Pictures(Dataset):
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.pixels[index]
 
 
 @pytest.fixture(scope="module")

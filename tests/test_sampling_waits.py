@@ -6,28 +6,15 @@ from collections import Counter
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from operations import WAITS, Operations
 
 from tinylab.diffusion import objective_for
 from tinylab.sampling import SAMPLERS_OF
 from tinylab.sampling.generate import Settings, generate
 
-WAITS = {"nonzero", "_local_scalar_dense", "item", "is_nonzero", "masked_select", "equal", "unique"}
 LABELS = torch.tensor([3, 1, 4, 1, 5])
 LOOKS = {"heun": 2}  # of a step at the model
 CASES = [(family, sampler) for family, samplers in SAMPLERS_OF.items() for sampler in samplers]
-
-
-class _Operations(TorchDispatchMode):
-    """Remembers the name of every operation."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names.append(function.overloadpacket.__name__)
-        return function(*args, **(kwargs or {}))
 
 
 def drawn(model, sampler, steps, guidance=1.5):
@@ -39,7 +26,7 @@ def test_no_step_asks_a_tensor_for_its_value(build_tiny, family, sampler):
     model = build_tiny(family)
     found = []
     for steps in (2, 4):
-        with _Operations() as seen:
+        with Operations() as seen:
             drawn(model, sampler, steps)
         found.append(Counter(name for name in seen.names if name in WAITS))
         assert len(seen.names) > 100

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from operations import WAITS, Operations
 from skip_cases import draw_masks
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tinylab.pruning.gates import WAYS, gated
-
-WAITS = {"nonzero", "_local_scalar_dense", "item", "is_nonzero", "masked_select", "equal", "unique"}
-
-
-class _Operations(TorchDispatchMode):
-    """Remembers the name of every operation."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names.append(function.overloadpacket.__name__)
-        return function(*args, **(kwargs or {}))
 
 
 def _run(model, way, masks, x):
@@ -36,7 +22,7 @@ def test_no_operation_between_draw_and_backward_asks_for_a_value(build_tiny, fam
     model = build_tiny(family)
     _, masks = draw_masks(model, "1:2", 5)
     x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    with _Operations() as seen:
+    with Operations() as seen:
         _run(model, way, masks, x)
     assert len(seen.names) > 100 and not WAITS & set(seen.names)
     if way != "dense":
@@ -44,7 +30,7 @@ def test_no_operation_between_draw_and_backward_asks_for_a_value(build_tiny, fam
 
 
 def test_the_watch_sees_what_it_forbids():
-    with _Operations() as seen:
+    with Operations() as seen:
         bool(torch.ones(3).nonzero().sum() > 0)
     assert {"nonzero", "_local_scalar_dense"} <= set(seen.names)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row
+from app.beside import BesideMenu, named_row, row_menu
 from app.fields import data_field
 from app.lab import Lab
-from app.menus import learned_plans, rows_of
+from app.menus import learned_plans
 from app.panel import JobPanel
 from app.views.compare import SLOTS, view
 from tinylab.config import CompareConfig
@@ -20,7 +20,7 @@ from tinylab.reports.names import method_label
 from tinylab.reports.tables import comparison_table
 from tinylab.runs.contenders import LEARNED
 
-__all__ = ["ID", "TITLE", "baseline_menu", "build", "make_config"]
+__all__ = ["ID", "TITLE", "build", "make_config"]
 
 ID, TITLE = "compare", "Compare"
 _DEFAULT_STEPS = CompareConfig.model_fields["steps"].default
@@ -72,15 +72,8 @@ def build(lab: Lab) -> None:
 
 
 def baseline_menu() -> BesideMenu:
-    """The menu of rows of the comparison that is shown, one of which the others are set against."""
-    return BesideMenu(
-        "compare",
-        "baseline",
-        lambda shown: rows_of(shown, lambda run: comparison_table(run).labels),
-        label="Set against",
-        info="pins that row; the others show how far they are from it",
-        elem_id="compare-beside",
-    )
+    """The menu of the rows of the comparison that is shown, one of which the others are set against."""
+    return row_menu("compare", "baseline", lambda run: comparison_table(run).labels)
 
 
 def _methods() -> list[tuple[str, str]]:

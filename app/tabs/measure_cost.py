@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row
+from app.beside import BesideMenu, named_row, row_menu
 from app.fields import against_field, guidance_field, number_field, offer_samplers, sampler_field, text_field
 from app.lab import Lab
-from app.menus import rows_of, shallow_models
+from app.menus import shallow_models
 from app.panel import JobPanel
 from app.run_ids import UNREADABLE
 from app.tabs.finetune import parse_numbers
@@ -21,7 +21,7 @@ from tinylab.models.catalog import describe_model
 from tinylab.reports.tables import cost_table
 from tinylab.sampling.caches import check_cache, parse_cache
 
-__all__ = ["ID", "TITLE", "baseline_menu", "build", "make_config", "offer_caches"]
+__all__ = ["ID", "TITLE", "build", "make_config", "offer_caches"]
 
 ID, TITLE = "cost", "Cost"
 _DEFAULT = {name: field.default for name, field in CostConfig.model_fields.items()}
@@ -42,8 +42,8 @@ speed-up that is left of it when only the measured share of the blocks shrinks. 
 one image; they do not depend on the machine. **A cache** keeps what blocks computed in one step for the next: faster
 without any training, at a price in quality.
 
-**At equal seconds** every model gets the time that an image of the original takes, and draws as many steps as it can in
-it; then the samples are scored, so that speed turns into quality.
+**At equal seconds** every model gets the time that an image of the first shallow one takes, and draws as many steps as
+it can in it; then the samples are scored, so that speed turns into quality.
 """
 
 
@@ -67,6 +67,11 @@ def build(lab: Lab) -> None:
     lab.follow_model(offer_samplers, fields["sampler"])
     lab.follow_model(offer_caches, fields["caches"])
     lab.refresh("measure", shallow_models, fields["against"])
+
+
+def baseline_menu() -> BesideMenu:
+    """The menu of the models of the measurement that is shown, one of which the others are set against."""
+    return row_menu("cost", "cost-baseline", lambda run: cost_table(run).labels)
 
 
 def _plain_fields() -> dict[str, Any]:
@@ -102,18 +107,6 @@ def _more_fields() -> dict[str, Any]:
 
 def _listed(name: str) -> str:
     return ", ".join(map(str, _DEFAULT[name]))
-
-
-def baseline_menu() -> BesideMenu:
-    """The menu of models of the measurement that is shown, one of which the others are set against."""
-    return BesideMenu(
-        "cost",
-        "cost-baseline",
-        lambda shown: rows_of(shown, lambda run: cost_table(run).labels),
-        label="Set against",
-        info="pins that model; the others show how far they are from it",
-        elem_id="cost-beside",
-    )
 
 
 def offer_caches(model: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row
+from app.beside import BesideMenu, named_row, row_menu
 from app.fields import (
     against_field,
     guidance_field,
@@ -18,14 +18,14 @@ from app.fields import (
     text_field,
 )
 from app.lab import Lab
-from app.menus import rows_of, shallow_models
+from app.menus import shallow_models
 from app.panel import JobPanel
 from app.views.measure_quality import SLOTS, view
 from tinylab.config import EvaluateConfig
 from tinylab.metrics.fidelity.names import EXTRACTORS, METRICS
 from tinylab.reports.tables import score_table
 
-__all__ = ["ID", "TITLE", "baseline_menu", "build", "make_config"]
+__all__ = ["ID", "TITLE", "build", "make_config"]
 
 ID, TITLE = "quality", "Quality"
 _DEFAULT = {name: field.default for name, field in EvaluateConfig.model_fields.items()}
@@ -68,6 +68,11 @@ def build(lab: Lab) -> None:
     baseline.wire(panel.live)
     lab.follow_model(offer_samplers, fields["sampler"])
     lab.refresh("measure", shallow_models, fields["against"])
+
+
+def baseline_menu() -> BesideMenu:
+    """The menu of the rows of the scores that are shown, one of which the others are set against."""
+    return row_menu("evaluate", "quality-baseline", lambda run: score_table([run]).labels)
 
 
 def _plain_fields() -> dict[str, Any]:
@@ -122,18 +127,6 @@ def _more_fields() -> dict[str, Any]:
             )
     named = {"metrics": metrics, "extractor": extractor, "weights": weights, "reference": reference}
     return {**named, "cache": cache, "vae": vae, "batch_size": batch, "resamples": resamples}
-
-
-def baseline_menu() -> BesideMenu:
-    """The menu of rows of the scores that are shown, one of which the others are set against."""
-    return BesideMenu(
-        "evaluate",
-        "quality-baseline",
-        lambda shown: rows_of(shown, lambda run: score_table([run]).labels),
-        label="Set against",
-        info="pins that row; the others show how far they are from it",
-        elem_id="evaluate-beside",
-    )
 
 
 def make_config(against: Sequence[str] | None, metrics: Sequence[str] | None = None, **values: Any) -> EvaluateConfig:

@@ -6,16 +6,14 @@ from pathlib import Path
 
 from tinylab.config import EvaluateConfig
 from tinylab.data.catalog import DIGITS
-from tinylab.data.classes import parse_classes
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS, check_metrics
-from tinylab.models.autoencoder_catalog import describe_autoencoder
 from tinylab.models.catalog import ModelInfo, built_in_models, describe_model
 from tinylab.paths import exists
-from tinylab.sampling import sampler_for
+from tinylab.runs.check_drawing import check_drawing
 from tinylab.sampling.caches import check_cache, parse_cache
 
-__all__ = ["check_evaluation", "classes_drawn", "extractor_of", "metrics_of", "models_of", "reference_of"]
+__all__ = ["check_evaluation", "extractor_of", "metrics_of", "models_of", "reference_of"]
 
 _READER = "digit-reader"
 _PIXELS = (1, 3)  # channels of a picture
@@ -26,9 +24,9 @@ def check_evaluation(config: EvaluateConfig) -> None:
     names = models_of(config)
     if not names and config.against:
         raise BadRequest("--against goes with --model; name the first model there")
-    models = [describe_model(name) for name in names]
+    models = check_drawing(config, names)
     for model in models:
-        _check_drawing(config, model, models[0])
+        _check_scorable(config, model)
     for picture in config.images:
         _check_there(picture, "--images")
     reference = reference_of(config)
@@ -53,14 +51,6 @@ def models_of(config: EvaluateConfig) -> tuple[str, ...]:
     return (config.model, *config.against) if config.model is not None else ()
 
 
-def classes_drawn(config: EvaluateConfig) -> tuple[int, ...]:
-    """The classes that are drawn in turn, by number."""
-    model = describe_model(models_of(config)[0])
-    if config.classes is None:
-        return tuple(range(model.num_classes))
-    return parse_classes(",".join(map(str, config.classes)), model.class_names, model.num_classes)
-
-
 def reference_of(config: EvaluateConfig) -> str:
     """The real data: what is named, or the digits for models that draw digits."""
     if config.reference != "auto":
@@ -82,24 +72,13 @@ def metrics_of(config: EvaluateConfig) -> tuple[str, ...]:
     return config.metrics or ALLOWED[extractor_of(config)]
 
 
-def _check_drawing(config: EvaluateConfig, model: ModelInfo, first: ModelInfo) -> None:
-    """BadRequest unless samples can be drawn from the model as asked, and they are pictures like the first one's."""
-    sampler = sampler_for(model.family.name, config.sampler)
-    if config.guidance_schedule == "linear" and sampler != "masked":
-        raise BadRequest(f"guidance-schedule linear is for models of masked tokens; {model.name} is none")
-    for what in ("sample_shape", "num_classes"):
-        if getattr(model, what) != getattr(first, what):
-            raise BadRequest(f"{model.name} draws other images than {first.name}; evaluate them one by one")
+def _check_scorable(config: EvaluateConfig, model: ModelInfo) -> None:
+    """BadRequest unless the model's samples are pictures, and can be drawn with the cache."""
     spec = parse_cache(config.cache)
     if spec is not None:
         check_cache(spec, model.family.name, model.depth)
-    classes_drawn(config)
-    if config.vae is not None:
-        describe_autoencoder(config.vae).check_fits(model.sample_shape, model.name)
-    elif model.sample_shape[0] not in _PIXELS:
-        raise BadRequest(
-            f"{model.name} draws latents; name the autoencoder that turns them into pictures with --vae DIR"
-        )
+    if config.vae is None and model.sample_shape[0] not in _PIXELS:
+        raise BadRequest(f"{model.name} draws latents; name the autoencoder that makes pictures of them with --vae DIR")
 
 
 def _check_there(reference: str, flag: str) -> None:

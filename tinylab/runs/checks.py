@@ -20,11 +20,10 @@ from tinylab.config import (
 )
 from tinylab.config.recovery import CutConfig
 from tinylab.data.catalog import DIGITS, describe_data
-from tinylab.data.classes import parse_classes
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.models.autoencoder_catalog import describe_autoencoder
-from tinylab.models.catalog import ModelInfo, built_in_models, describe_model, locate_model
+from tinylab.models.catalog import built_in_models, describe_model, locate_model
 from tinylab.presets import finetune_config, search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
 from tinylab.pruning.criteria.oracle import check_layout
@@ -32,6 +31,7 @@ from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.runs.check_costs import check_costs
+from tinylab.runs.check_drawing import check_drawing
 from tinylab.runs.check_evaluation import check_evaluation
 from tinylab.runs.contenders import check_contenders
 from tinylab.runs.ground_truth import GroundTruth
@@ -39,14 +39,12 @@ from tinylab.runs.recipes import recipe_config
 from tinylab.runs.sharing import check_sharing
 from tinylab.runs.store import find_plan
 from tinylab.runs.tracking import check_tracking
-from tinylab.sampling import sampler_for
 from tinylab.training.layer_maps import layer_map
 
 __all__ = [
     "blocks_compared",
     "blocks_to_keep",
     "check",
-    "classes_of",
     "data_for",
     "data_if_any",
     "recovery_source",
@@ -199,29 +197,7 @@ def _recipes(config: RecipesConfig) -> None:
 
 
 def _sample(config: SampleConfig) -> None:
-    first = describe_model(config.model)
-    for name in (config.model, *config.against):
-        other = describe_model(name)
-        sampler = sampler_for(other.family.name, config.sampler)
-        if config.guidance_schedule == "linear" and sampler != "masked":
-            raise BadRequest(f"guidance-schedule linear is for models of masked tokens; {name} is none")
-        for what in ("sample_shape", "num_classes"):
-            if getattr(other, what) != getattr(first, what):
-                raise BadRequest(
-                    f"{name} draws other images than {config.model}: {what.replace('_', ' ')} "
-                    f"{getattr(other, what)}, not {getattr(first, what)}"
-                )
-    if config.classes is not None:
-        classes_of(config, first)
-    if config.vae is not None:
-        describe_autoencoder(config.vae).check_fits(first.sample_shape, config.model)
-
-
-def classes_of(config: SampleConfig, model: ModelInfo) -> tuple[int, ...]:
-    """The classes to draw, by number; all of them if none is named."""
-    if config.classes is None:
-        return tuple(range(model.num_classes))
-    return parse_classes(",".join(map(str, config.classes)), model.class_names, model.num_classes)
+    check_drawing(config, (config.model, *config.against))
 
 
 def _compare(config: CompareConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 __all__ = ["Network"]
 
 
-class Network(FeatureExtractorBase):
+class Network(FeatureExtractorBase, ABC):
     """An extractor of torch-fidelity that also says what its features are.
 
     Attributes:
@@ -49,6 +50,6 @@ class Network(FeatureExtractorBase):
         found = self.extract(input)
         return tuple(found[layer] for layer in self.features_list)
 
+    @abstractmethod
     def extract(self, pictures: Tensor) -> dict[str, Tensor]:
         """All that was asked for in `features_list`, by name."""
-        raise NotImplementedError

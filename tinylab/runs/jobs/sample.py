@@ -19,7 +19,7 @@ from tinylab.models.autoencoder import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
 from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, load_reader
-from tinylab.runs.checks import classes_of
+from tinylab.runs.check_drawing import classes_of
 from tinylab.runs.context import JobContext
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8

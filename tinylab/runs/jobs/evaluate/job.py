@@ -18,8 +18,10 @@ from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.fidelity.extractors import open_extractor
 from tinylab.metrics.fidelity.reference import open_reference
 from tinylab.models.autoencoder import load_autoencoder
+from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, pick_device
-from tinylab.runs.check_evaluation import classes_drawn, extractor_of, models_of, reference_of
+from tinylab.runs.check_drawing import classes_of
+from tinylab.runs.check_evaluation import extractor_of, models_of, reference_of
 from tinylab.runs.context import JobContext
 from tinylab.runs.jobs.evaluate.batches import Batches
 from tinylab.runs.jobs.evaluate.drawing import Contender, draw_missing
@@ -80,7 +82,7 @@ def _drawn(config: EvaluateConfig, context: JobContext) -> list[_Pictures]:
         )
         for index, name in enumerate(models_of(config))
     ]
-    classes = torch.tensor(classes_drawn(config))
+    classes = torch.tensor(classes_of(config, describe_model(contenders[0].source)))
     labels = classes[torch.arange(config.n) % len(classes)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     draw_missing(contenders, labels, config, context, autoencoder)
