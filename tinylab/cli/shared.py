@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import NoReturn
 
 from tinylab.errors import Failure, Stopped
 from tinylab.together import Together, launched, meet, part
@@ -30,10 +33,20 @@ def shared(handler: Handler) -> Handler:
             status = handler(options) if team.main else _help(team)
         finally:
             team.over()
+        if not team.main:
+            _leave(status)
         part()
         return status
 
     return run
+
+
+def _leave(status: int) -> NoReturn:
+    """End a process that has helped, at once: all that lasts was written by the main one, and threads of gloo that are
+    torn down while others still work have aborted a process that was done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _help(team: Together) -> int:
