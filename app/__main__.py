@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def main() -> None:
     """Build and serve the page until interrupted."""
+    from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
     from app.uploads import LARGEST
     from tinylab.runs.launch import warm_up
@@ -20,6 +21,7 @@ def main() -> None:
         theme=THEME,
         css=CSS,
         head=HEAD,
+        i18n=TEXTS,
         footer_links=[],
         run_history=False,
         ssr_mode=False,

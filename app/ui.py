@@ -11,17 +11,26 @@ import plotly
 from app.context import attach
 from app.lab import Lab, model_chip
 from app.tabs import TABS
+from app.texts import words_script
 
 __all__ = ["CSS", "HEAD", "THEME", "build_page"]
 
 _STATIC = Path(__file__).parent / "static"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
-CSS = (_STATIC / "lab.css").read_text()
-_SCRIPTS = "".join(
-    f"<script>{(_STATIC / name).read_text()}</script>" for name in ("page.js", "tables.js", "figures.js")
-)
-HEAD = f'<script src="gradio_api/file={_PLOTLY.as_posix()}"></script>{_SCRIPTS}'
+_FIRST = ("page.js", "words.js")  # the other scripts of the page build on these, and not on each other
+_PARTS = ("live.js",)  # run by a component, not by the page
+
+
+def _scripts() -> str:
+    """All scripts of the page, in one element each."""
+    others = sorted(file.name for file in _STATIC.glob("*.js") if file.name not in (*_FIRST, *_PARTS))
+    texts = [words_script(), *((_STATIC / name).read_text() for name in (*_FIRST, *others))]
+    return "".join(f"<script>{script}</script>" for script in texts)
+
+
+CSS = "".join(file.read_text() for file in sorted(_STATIC.glob("*.css")))
+HEAD = f'<script src="gradio_api/file={_PLOTLY.as_posix()}"></script>{_scripts()}'
 _SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 THEME = gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=_SANS, font_mono=_MONO).set(
