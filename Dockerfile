@@ -1,5 +1,6 @@
-# A Hugging Face Docker Space on CPU hardware. Anywhere else:
-#   docker build -t tinylab . && docker run -p 7860:7860 tinylab
+# A Hugging Face Docker Space on CPU hardware; docs/space.md says what to set. Anywhere else:
+#   docker build -t tinylab . && docker run -p 7860:7860 -v tinylab:/home/user/runs tinylab
+# `.ci/dockerfile` does without Docker what stands here, and knows these instructions and commands alone.
 FROM python:3.11-slim
 
 # tini reaps the jobs that the app starts as processes of their own.
@@ -27,5 +28,7 @@ COPY --chown=user . .
 RUN pip install --no-cache-dir --user --no-deps -e .
 
 EXPOSE 7860
+# Spaces look at the port; Docker asks here. The slim image has no curl.
+HEALTHCHECK --interval=30s --start-period=60s --timeout=10s CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['GRADIO_SERVER_PORT'], timeout=8)"]
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "app"]

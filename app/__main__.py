@@ -11,12 +11,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def main() -> None:
     """Build and serve the page until interrupted."""
+    from starlette.middleware import Middleware
+
+    from app.house import house
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
-    from app.uploads import LARGEST
-    from tinylab.runs.launch import warm_up
+    from app.uploads import largest_upload
+    from app.visitors import VisitorCookie
+    from app.warden import watch
+    from tinylab.runs.launch import tend_always, warm_up
 
     warm_up()
+    tend_always()
+    watch()
     build_page().launch(
         theme=THEME,
         css=CSS,
@@ -25,7 +32,9 @@ def main() -> None:
         footer_links=[],
         run_history=False,
         ssr_mode=False,
-        max_file_size=LARGEST,
+        max_file_size=largest_upload(),
+        auth=list(house().login) or None,
+        app_kwargs={"middleware": [Middleware(VisitorCookie)]},
     )
 
 

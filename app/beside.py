@@ -13,26 +13,27 @@ import gradio as gr
 
 from app.context import attach
 from app.menus import Entries, rows_of
-from app.run_ids import UNREADABLE, known_run
+from app.run_ids import UNREADABLE
+from app.visitors import Visitor, visitor_of
 from tinylab.runs.record import Run
 
 __all__ = ["Beside", "BesideMenu", "named_row", "nothing_beside", "other_run", "row_menu"]
 
-# From a run and what a browser asks to be set beside it, which may be anything, to what the view gets, or None.
-Beside = Callable[[Run, Any], Run | str | None]
+# From who asks, a run and what is asked to be set beside it, which may be anything, to what the view gets, or None.
+Beside = Callable[[Visitor, Run, Any], Run | str | None]
 
 _LONGEST = 300  # characters of the name of a row
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
 
-def nothing_beside(run: Run, asked: Any) -> None:
+def nothing_beside(visitor: Visitor, run: Run, asked: Any) -> None:
     """For panels that show a run alone."""
 
 
-def other_run(run: Run, asked: Any) -> Run | None:
+def other_run(visitor: Visitor, run: Run, asked: Any) -> Run | None:
     """The other run that is asked for, if it is one of the same kind."""
     try:
-        other = known_run(asked)
+        other = visitor.run(asked)
         fits = other.id != run.id and other.config().kind == run.config().kind
         other.status()
     except UNREADABLE:
@@ -40,7 +41,7 @@ def other_run(run: Run, asked: Any) -> Run | None:
     return other if fits else None
 
 
-def named_row(run: Run, asked: Any) -> str | None:
+def named_row(visitor: Visitor, run: Run, asked: Any) -> str | None:
     """The name of a row, still to be looked for in a table of the run."""
     return asked if isinstance(asked, str) and 0 < len(asked) <= _LONGEST else None
 
@@ -51,11 +52,11 @@ class BesideMenu:
     Args:
         kind: of the panel.
         key: what the address calls the choice; no other menu of the page has the same.
-        choices: what there is for the run with an id, "" for none; its first entry is nothing.
+        choices: what there is for who asks and the run with an id, "" for none; its first entry is nothing.
         look: of the dropdown.
     """
 
-    def __init__(self, kind: str, key: str, choices: Callable[[str], Entries], **look: Any) -> None:
+    def __init__(self, kind: str, key: str, choices: Callable[[Visitor, str], Entries], **look: Any) -> None:
         self.kind, self.key, self.choices = kind, key, choices
         self.dropdown = gr.Dropdown([("nothing", "")], value="", **look)
 
@@ -74,12 +75,13 @@ class BesideMenu:
         """The menu on a new page: what the address names, if it is there, else nothing."""
         query = dict(request.query_params)
         wanted = query.get(self.key, "")
-        choices = self.choices(attach(query).runs.get(self.kind, "") if wanted else "")
+        visitor = visitor_of(request)
+        choices = self.choices(visitor, attach(query, visitor).runs.get(self.kind, "") if wanted else "")
         return gr.Dropdown(choices=choices, value=wanted if wanted in _values(choices) else "")
 
-    def offer(self, shown: str, picked: str | None) -> gr.Dropdown:
+    def offer(self, shown: str, picked: str | None, request: gr.Request) -> gr.Dropdown:
         """The menu for the run that is shown; what was picked stays picked as long as it can."""
-        choices = self.choices(shown)
+        choices = self.choices(visitor_of(request), shown)
         if picked in _values(choices):
             return gr.Dropdown(choices=choices)
         return gr.Dropdown(choices=choices, value="")
@@ -90,7 +92,7 @@ def row_menu(kind: str, key: str, labels: Callable[[Run], Iterable[str]]) -> Bes
     return BesideMenu(
         kind,
         key,
-        lambda shown: rows_of(shown, labels),
+        lambda visitor, shown: rows_of(visitor, shown, labels),
         label="Set against",
         info="pins that row; the others show how far they are from it",
         elem_id=f"{kind}-beside",

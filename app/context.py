@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.run_ids import UNREADABLE, known_run
+from app.links import accept_key
+from app.references import check_reference
+from app.run_ids import UNREADABLE
+from app.visitors import Visitor
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.paths import runs_folder
 from tinylab.runs.launch import active_run
 from tinylab.runs.record import Run
-from tinylab.runs.store import list_runs
 
 __all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "Attachment", "attach"]
 
@@ -24,7 +26,8 @@ TABS_BY_KIND = {
     "cost": "measure",
 }
 PARTS_BY_KIND = {"evaluate": "quality", "cost": "cost"}  # of the tab that has two
-_FIRST_TAB, _FIRST_PART = "load", "quality"
+_OTHER_TABS = ("learn", "load", "runs")  # those that show no kind of job
+_FIRST_PART = "quality"
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,24 @@ class Attachment:
     part: str = _FIRST_PART
 
 
-def attach(query: Mapping[str, str]) -> Attachment:
+def attach(query: Mapping[str, str], visitor: Visitor) -> Attachment:
     """The view that the address names; where it names nothing, the run at work, else the newest run of each kind."""
-    runs = {kind: next((run.id for run in list_runs(kind)), "") for kind in TABS_BY_KIND}
-    wanted = _named_run(query.get("run", "")) or active_run()
-    tab, part, models = _FIRST_TAB, _FIRST_PART, [query.get("model", ""), *built_in_models()[:1]]
+    accept_key(query, visitor)
+    runs = {kind: next((run.id for run in visitor.runs(kind)), "") for kind in TABS_BY_KIND}
+    wanted = _named_run(query.get("run", ""), visitor) or _at_work(visitor)
+    tab, part = "load" if any(runs.values()) else "learn", _FIRST_PART
+    models = [query.get("model", ""), *built_in_models()[:1]]
     if wanted:
         config = wanted.config()
         if config.kind in TABS_BY_KIND:
             tab, part = TABS_BY_KIND[config.kind], PARTS_BY_KIND.get(config.kind, part)
             runs[config.kind] = wanted.id
         models.insert(1, _short(getattr(config, "model", None) or ""))
-    if query.get("tab") in {_FIRST_TAB, *TABS_BY_KIND.values()}:
+    if query.get("tab") in {*_OTHER_TABS, *TABS_BY_KIND.values()}:
         tab = query["tab"]
     if query.get("part") in PARTS_BY_KIND.values():
         part = query["part"]
-    return Attachment(tab, runs, next((model for model in models if _can_load(model)), ""), part)
+    return Attachment(tab, runs, next((model for model in models if _can_load(model, visitor)), ""), part)
 
 
 def _short(reference: str) -> str:
@@ -68,17 +73,24 @@ def _short(reference: str) -> str:
     return path.name if reference and path.parent == runs_folder().absolute() else reference
 
 
-def _can_load(model: str) -> bool:
+def _can_load(model: str, visitor: Visitor) -> bool:
     try:
+        check_reference(model, visitor)
         describe_model(model)
         return True
     except UNREADABLE:
         return False
 
 
-def _named_run(run_id: str) -> Run | None:
+def _at_work(visitor: Visitor) -> Run | None:
+    """The run at work, if it is one to look at."""
+    run = active_run()
+    return run if run and visitor.may_see(run) else None
+
+
+def _named_run(run_id: str, visitor: Visitor) -> Run | None:
     try:
-        run = known_run(run_id)
+        run = visitor.run(run_id)
         run.config()
         return run
     except UNREADABLE:

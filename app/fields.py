@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from app.run_ids import UNREADABLE
+from app.texts import text
 from tinylab.models.catalog import describe_model
 from tinylab.sampling import SAMPLERS, SAMPLERS_OF
 
@@ -22,21 +23,16 @@ __all__ = [
 ]
 
 
-def data_field() -> gr.Textbox:
+def data_field(kind: str) -> gr.Textbox:
     """What to learn from; digit models need nothing here."""
-    return gr.Textbox(
-        "auto",
-        label="Data",
-        info="auto: the digits, for models of digits; else a folder of latents or an encode run",
-        max_lines=1,
-    )
+    return text_field(kind, "data", "fields.data", "auto", info=text("fields.data_info"))
 
 
 def against_field(kind: str, **look: Any) -> gr.Dropdown:
     """Up to four shallow models beside the original; a tab fills it when it is opened."""
     common: dict[str, Any] = {
-        "label": "Beside the original",
-        "info": "shallow models of your runs",
+        "label": text("fields.against"),
+        "info": text("fields.against_info"),
         "elem_id": f"{kind}-against",
     }
     return gr.Dropdown([], value=[], multiselect=True, max_choices=4, **common | look)
@@ -44,7 +40,7 @@ def against_field(kind: str, **look: Any) -> gr.Dropdown:
 
 def sampler_field(kind: str) -> gr.Radio:
     """How images are drawn; it goes by the model, see `offer_samplers`."""
-    return gr.Radio([], label="Sampler", elem_id=f"{kind}-sampler")
+    return gr.Radio([], label=text("fields.sampler"), elem_id=f"{kind}-sampler")
 
 
 def offer_samplers(model: str) -> Any:
@@ -58,21 +54,22 @@ def offer_samplers(model: str) -> Any:
 
 def steps_field(kind: str, steps: int) -> gr.Slider:
     """Denoising steps of an image."""
-    return gr.Slider(1, 250, value=steps, step=1, label="Steps", elem_id=f"{kind}-steps")
+    return gr.Slider(1, 250, value=steps, step=1, label=text("fields.steps"), elem_id=f"{kind}-steps")
 
 
 def guidance_field(kind: str, guidance: float) -> gr.Slider:
     """Scale of classifier-free guidance."""
-    return gr.Slider(0, 8, value=guidance, step=0.1, label="Guidance", info="1 is none", elem_id=f"{kind}-guidance")
+    words = {"label": text("fields.guidance"), "info": text("fields.guidance_info")}
+    return gr.Slider(0, 8, value=guidance, step=0.1, elem_id=f"{kind}-guidance", **words)
 
 
 def number_field(kind: str, name: str, value: float, label: str, **look: Any) -> gr.Number:
-    """A small field for a number; whole if its value is."""
+    """A small field for a number; whole if its value is. `label` is the key of a text."""
     whole = 0 if isinstance(value, int) else None
     common: dict[str, Any] = {"min_width": 80, "elem_id": f"{kind}-{name}"}
-    return gr.Number(value, precision=whole, label=label, **common | look)
+    return gr.Number(value, precision=whole, label=text(label), **common | look)
 
 
 def text_field(kind: str, name: str, label: str, value: str = "", **look: Any) -> gr.Textbox:
-    """A field for one line of text."""
-    return gr.Textbox(value, label=label, max_lines=1, elem_id=f"{kind}-{name}", **look)
+    """A field for one line of text; `label` is the key of a text."""
+    return gr.Textbox(value, label=text(label), max_lines=1, elem_id=f"{kind}-{name}", **look)

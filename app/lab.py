@@ -10,6 +10,9 @@ import gradio as gr
 
 from app.menus import Entries
 from app.panel import JobPanel
+from app.references import check_reference
+from app.visitors import Visitor, visitor_of
+from tinylab.errors import BadRequest
 
 __all__ = ["Lab", "Menu", "model_chip"]
 
@@ -24,13 +27,13 @@ def model_chip() -> gr.HTML:
 class Menu:
     """A menu of plans or models that fit the loaded model, and what was suggested in it last."""
 
-    choices: Callable[[str], Entries]
+    choices: Callable[[Visitor, str], Entries]
     dropdown: gr.Dropdown
     suggested: gr.State
 
-    def fill(self, model: str, picked: Any, suggested: Any) -> list[Any]:
+    def fill(self, model: str, picked: Any, suggested: Any, request: gr.Request) -> list[Any]:
         """Updates of menu and suggestion: the newest entry for `model`, unless something else was picked before."""
-        entries = self.choices(model)
+        entries = _for(visitor_of(request), model, self.choices)
         values = [value for _, value in entries]
         newest = values[0] if values else None
         untouched = suggested is None or picked in (suggested, [suggested])
@@ -58,12 +61,25 @@ class Lab:
         """Update `component` by `update(model)` on every new page and whenever a model is loaded."""
         self.followers.append((update, component))
 
-    def follow(self, model: str, followed: str | None) -> list[Any]:
+    def follow(self, model: str, followed: str | None, request: gr.Request) -> list[Any]:
         """Updates of `followed` and of everything that follows the model; none if it goes by `model` already."""
-        if model == followed:
+        if model == followed or not _may_load(visitor_of(request), model):
             return [gr.skip()] * (1 + len(self.followers))
         return [model, *(update(model) for update, _ in self.followers)]
 
-    def refresh(self, tab: str, choices: Callable[[str], Entries], dropdown: gr.Dropdown) -> None:
+    def refresh(self, tab: str, choices: Callable[[Visitor, str], Entries], dropdown: gr.Dropdown) -> None:
         """Fill `dropdown` by `choices` whenever the tab called `tab` is opened; what was picked stays picked."""
         self.menus.setdefault(tab, []).append(Menu(choices, dropdown, gr.State(None)))
+
+
+def _may_load(visitor: Visitor, model: str) -> bool:
+    try:
+        check_reference(model, visitor)
+    except BadRequest:
+        return False
+    return True
+
+
+def _for(visitor: Visitor, model: str, choices: Callable[[Visitor, str], Entries]) -> Entries:
+    """What a menu offers somebody for a model, nothing for a model that is not theirs to load."""
+    return choices(visitor, model) if _may_load(visitor, model) else []

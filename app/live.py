@@ -1,7 +1,7 @@
 """The one live component: shows a run, asks for news once a second, and never rebuilds what has not changed.
 
-The browser half is `static/live.js`. A view is a plain function from a run, and maybe from what is set beside it
-(a second run, or the name of a row), to a `Payload`.
+The browser half is `static/live.js`, with `static/replay.js` for runs that are watched again. A view is a plain
+function from a run, and maybe from what is set beside it (a second run, or the name of a row), to a `Payload`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,32 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import orjson
+from fastapi import Response
+from gradio.i18n import I18nData
 
+from app.answers import ReadyAnswers
 from app.beside import Beside, nothing_beside
-from app.run_ids import UNREADABLE, known_run
-from tinylab.runs.record import ACTIVE, Run
+from app.crowd import Crowd
+from app.run_ids import UNREADABLE
+from app.texts import english
+from app.views.waiting import waiting_words
+from app.visitors import Visitor, visitor_of
+from tinylab.runs.moment import AT_REST, moments, run_at
+from tinylab.runs.record import Run
 
-__all__ = ["Payload", "View", "live_panel", "poll"]
+__all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "poll"]
 
-_AT_WORK = ("created", *ACTIVE)  # states that are worth a look every second
+MOST_FRAMES = 12  # moments of a run that are answered at once
+_KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
+_TROUBLE = (*UNREADABLE, AttributeError, IndexError)  # what a view may raise about a run that a stranger wrote
 _SCRIPT = Path(__file__).parent / "static" / "live.js"
+_ready, _crowd = ReadyAnswers(_KEPT), Crowd()
 
 
 @dataclass(frozen=True)
@@ -41,62 +54,146 @@ View = Callable[..., Payload]  # of a run, and of what is set beside it where a 
 
 
 def live_panel(
-    elem_id: str, view: View, slots: Sequence[str], *, hint: str, beside: Beside = nothing_beside
+    elem_id: str,
+    view: View,
+    slots: Sequence[str],
+    *,
+    hint: str | I18nData,
+    beside: Beside = nothing_beside,
+    recorded: str | None = None,
 ) -> gr.HTML:
     """A panel with a slot (a place for a figure or HTML) for each name, filled while a run is shown.
 
     Its value is the id of the run; it fires `submit` whenever the state of that run changes, or what it offers.
-    """
-    places = "".join(f'<div class="tl-slot" data-slot="{html.escape(slot)}" hidden></div>' for slot in slots)
-    template = f'<div class="tl-live"><p class="tl-hint">{html.escape(hint)}</p>{places}</div>'
 
-    def ask(request: dict[str, Any]) -> dict[str, Any]:
-        return poll(view, request, beside)
+    Args:
+        hint: shown while there is no run.
+        recorded: the id of a recording that the hint offers to watch.
+    """
+
+    def ask(question: dict[str, Any], request: gr.Request) -> Response:
+        found = answer(view, question, visitor_of(request), beside)
+        page = question.get("page") if isinstance(question, dict) else None
+        return _as_json(_joined({"pause": _crowd.pause(page)}, found))
+
+    def replay(question: dict[str, Any], request: gr.Request) -> Response:
+        return _as_json(frames(view, question, visitor_of(request), beside))
 
     return gr.HTML(
         value="",
-        html_template=template,
+        html_template=_template(slots, hint, recorded),
         apply_default_css=False,
-        server_functions=[ask],
+        server_functions=[ask, replay],
         js_on_load=_SCRIPT.read_text(),
         elem_id=elem_id,
     )
 
 
-def poll(view: View, request: Any, beside: Beside = nothing_beside) -> dict[str, Any]:
-    """Answer the browser's question: the payload of a run, or `{"same": true}` if it has that already.
+def _template(slots: Sequence[str], hint: str | I18nData, recorded: str | None) -> str:
+    places = "".join(f'<div class="tl-slot" data-slot="{html.escape(slot)}" hidden></div>' for slot in slots)
+    key = f' data-text="{html.escape(hint.key)}"' if isinstance(hint, I18nData) else ""
+    return (
+        f'<div class="tl-live" data-recorded="{html.escape(recorded or "")}">'
+        f'<div class="tl-hint"><p{key}>{html.escape(english(hint))}</p></div>{places}</div>'
+    )
 
-    The request comes from outside and is checked: only ids of runs in the runs folder are answered. What is to be set
-    beside the run is left out where it cannot be read or compared.
+
+def poll(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> dict[str, Any]:
+    """The same as `answer`, ready to be looked into."""
+    return orjson.loads(answer(view, question, visitor, beside))
+
+
+def answer(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> bytes:
+    """The answer to the browser, as JSON: the payload of a run, or `{"same": true}` if it has that already.
+
+    The question comes from outside and is checked: only ids of runs that the visitor may see are answered. What is to
+    be set beside the run is left out where it cannot be read or compared. Many pages that ask about the same run cost
+    one computation.
     """
-    asked = request if isinstance(request, dict) else {}
+    asked = question if isinstance(question, dict) else {}
     try:
-        run = known_run(asked.get("run"))
-        return _answer(view, run, beside(run, asked.get("beside")), asked.get("revision"))
-    except UNREADABLE:
-        return {"gone": True}
+        run = visitor.run(asked.get("run"))
+        other = beside(visitor, run, asked.get("beside"))
+        states = _states(run, other)
+        head = {"state": states[0], "working": not all(state in AT_REST for state in states)}
+        revision = _revision(run, other, states)
+        if asked.get("revision") == revision:
+            return orjson.dumps({"same": True, **head})
+        shown = _ready.get((view, run.path, revision), partial(_shown, view, run, other))
+        return _joined({"revision": revision, **head}, shown)
+    except _TROUBLE:
+        return orjson.dumps({"gone": True})
 
 
-def _answer(view: View, run: Run, other: Run | str | None, known: Any) -> dict[str, Any]:
-    runs = [run, other] if isinstance(other, Run) else [run]
-    states = [each.status().state for each in runs]
-    head = {"state": states[0], "working": any(state in _AT_WORK for state in states)}
-    revisions = [_revision(each, state) for each, state in zip(runs, states, strict=True)]
-    revision = "+".join([*revisions, *([other] if isinstance(other, str) else [])])
-    if known == revision:
-        return {"same": True, **head}
+def frames(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> bytes:
+    """The moments of a run at rest, and what it looked like at some of them, as JSON.
+
+    The question names the run, what is beside it, the `start` among the moments and a `count` of at most `MOST_FRAMES`;
+    it comes from outside, too. A second run is shown as it stood after the same step.
+    """
+    asked = question if isinstance(question, dict) else {}
+    start, count = (_whole(asked.get(name)) for name in ("start", "count"))
+    try:
+        run = visitor.run(asked.get("run"))
+        other = beside(visitor, run, asked.get("beside"))
+        revision = _revision(run, other, _states(run, other))
+        steps = _moments(run, revision)
+        there = _moments(other, revision) if isinstance(other, Run) else []
+        found = []
+        for step in steps[start : start + min(count, MOST_FRAMES)]:
+            then = run_at(run, step, steps[-1])
+            also = run_at(other, step, there[-1]) if isinstance(other, Run) and there else other
+            found.append(_ready.get((view, run.path, revision, step), partial(_shown, view, then, also)))
+        head = {"revision": revision, "moments": steps, "unit": "cell" if run.config().kind == "compare" else "step"}
+        return orjson.dumps(head)[:-1] + b',"frames":[' + b",".join(found) + b"]}"
+    except _TROUBLE:
+        return orjson.dumps({"gone": True})
+
+
+def _moments(run: Run, revision: str) -> list[int]:
+    key = ("moments", run.path, revision)
+    return orjson.loads(_ready.get(key, lambda: orjson.dumps(moments(run))))
+
+
+def _shown(view: View, run: Run, other: Run | str | None) -> bytes:
+    """What the view makes of the run, as JSON; of the run alone where nothing can be made of the other."""
     try:
         payload = view(run) if other is None else view(run, other)
-    except UNREADABLE:
+    except _TROUBLE:
         if other is None:
             raise
         payload = view(run)
     shown = {"html": payload.html, "figures": payload.figures, "offers": list(payload.offers)}
-    return {"revision": revision, **shown, **head}
+    return orjson.dumps(shown, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _revision(run: Run, state: str) -> str:
+def _whole(value: Any) -> int:
+    """A whole number that is not below zero, however it was asked."""
+    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _states(run: Run, other: Run | str | None) -> list[str]:
+    return [each.status().state for each in (run, other) if isinstance(each, Run)]
+
+
+def _revision(run: Run, other: Run | str | None, states: Sequence[str]) -> str:
     """Changes whenever anything that a view reads has changed."""
+    runs = [each for each in (run, other) if isinstance(each, Run)]
+    parts = [_written(each, state) for each, state in zip(runs, states, strict=True)]
+    return "+".join([*parts, *([other] if isinstance(other, str) else [])])
+
+
+def _written(run: Run, state: str) -> str:
+    """Which run it is, how it stands and waits, and when its files were written."""
     files = [run.path / "status.json", run.metrics_path, run.path / "metrics.db-wal", run.artifacts / "result.json"]
     times = [f.stat().st_mtime_ns if f.exists() else 0 for f in files]
-    return "-".join([state, *map(str, times)])
+    return "-".join([run.id, state, waiting_words(run), *map(str, times)])
+
+
+def _joined(head: dict[str, Any], rest: bytes) -> bytes:
+    """One JSON object of two, the second of which is ready."""
+    return orjson.dumps(head)[:-1] + b"," + rest[1:]
+
+
+def _as_json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")

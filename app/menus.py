@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.run_ids import UNREADABLE, known_run
+from app.run_ids import UNREADABLE
 from app.views.names import kept_words, run_label, when
+from app.visitors import Visitor
 from tinylab.models.catalog import locate_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import method_label, model_label, plan_label
 from tinylab.runs.record import Run
-from tinylab.runs.store import list_runs
+from tinylab.runs.recordings import recordings
 
 __all__ = [
     "Entries",
@@ -26,41 +27,43 @@ __all__ = [
 Entries = list[tuple[str, str]]
 
 
-def run_choices(kind: str) -> Entries:
-    """The runs of a kind."""
-    return _gather(list_runs(kind), lambda run: [(run_label(run), run.id)])
+def run_choices(visitor: Visitor, kind: str) -> Entries:
+    """The runs of a kind, those that ship with the lab last."""
+    own = _gather(visitor.runs(kind), lambda run: [(run_label(run), run.id)])
+    return own + _gather(recordings(kind), lambda run: [(f"recorded · {run_label(run)}", run.id)])
 
 
-def comparable_runs(kind: str, shown: str) -> Entries:
+def comparable_runs(visitor: Visitor, kind: str, shown: str) -> Entries:
     """The other runs of a kind that `shown` can be compared with, and "" for none of them."""
-    return [("nothing", ""), *(entry for entry in run_choices(kind) if entry[1] != shown)]
+    return [("nothing", ""), *(entry for entry in run_choices(visitor, kind) if entry[1] != shown)]
 
 
-def rows_of(run_id: str, labels: Callable[[Run], Iterable[str]]) -> Entries:
+def rows_of(visitor: Visitor, run_id: str, labels: Callable[[Run], Iterable[str]]) -> Entries:
     """The rows of a table of the run that is shown, and "" for none of them."""
     nothing = [("nothing", "")]
     try:
-        return nothing + [(label, label) for label in dict.fromkeys(labels(known_run(run_id)))]
+        return nothing + [(label, label) for label in dict.fromkeys(labels(visitor.run(run_id)))]
     except UNREADABLE:
         return nothing
 
 
-def learned_plans(model: str) -> Entries:
+def learned_plans(visitor: Visitor, model: str) -> Entries:
     """Finished searches in `model`, by what they keep."""
-    return _gather(list_runs("search"), lambda run: _plan_of_run(run, model))
+    return _gather(visitor.runs("search"), lambda run: _plan_of_run(run, model))
 
 
-def plan_sources(model: str) -> Entries:
+def plan_sources(visitor: Visitor, model: str) -> Entries:
     """Everything that says which blocks of `model` to keep: searches, prunes, and the rows of comparisons."""
-    prunes = _gather(list_runs("prune"), lambda run: _plan_of_run(run, model))
-    return learned_plans(model) + prunes + _gather(list_runs("compare"), lambda run: _plans_of_rows(run, model))
+    prunes = _gather(visitor.runs("prune"), lambda run: _plan_of_run(run, model))
+    rows = _gather(visitor.runs("compare"), lambda run: _plans_of_rows(run, model))
+    return learned_plans(visitor, model) + prunes + rows
 
 
-def shallow_models(model: str) -> Entries:
+def shallow_models(visitor: Visitor, model: str) -> Entries:
     """Every shallow model that a run has made of `model`: fine-tuned ones first, then those that were only cut."""
-    runs = [run for kind in ("finetune", "search", "prune") for run in list_runs(kind)]
+    runs = [run for kind in ("finetune", "search", "prune") for run in visitor.runs(kind)]
     made = _gather(runs, lambda run: _model_of_run(run, model))
-    return made + _gather(list_runs("compare"), lambda run: _models_of_rows(run, model))
+    return made + _gather(visitor.runs("compare"), lambda run: _models_of_rows(run, model))
 
 
 def _gather(runs: Iterable[Run], entries: Callable[[Run], Entries]) -> Entries:

@@ -10,8 +10,11 @@ import plotly
 
 from app.context import attach
 from app.lab import Lab, model_chip
+from app.links import link_keeper
 from app.tabs import TABS
-from app.texts import words_script
+from app.texts import text, words_script
+from app.tools import tools
+from app.visitors import visitor_of
 
 __all__ = ["CSS", "HEAD", "THEME", "build_page"]
 
@@ -85,10 +88,14 @@ def build_page() -> gr.Blocks:
         with gr.Row(elem_classes="tl-top"):
             gr.HTML(_HEADER, apply_default_css=False)
             lab = Lab(model=model_chip(), followed=gr.State(None))
+            tools()
+            link_keeper()
         opened = {}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for tab in TABS:
-                with gr.Tab(tab.TITLE, id=tab.ID, elem_id=f"tab-{tab.ID}", render_children=True) as opened[tab.ID]:
+                with gr.Tab(text(f"tabs.{tab.ID}"), id=tab.ID, elem_id=f"tab-{tab.ID}", render_children=True) as opened[
+                    tab.ID
+                ]:
                     tab.build(lab)
         for tab_id, tab_item in opened.items():
             _on_opening(lab, tab_id, tab_item)
@@ -116,13 +123,14 @@ def _attach_on_load(page: gr.Blocks, lab: Lab, tabs: gr.Tabs, following: list[An
         outputs += [menu.dropdown, menu.suggested]
 
     def load(request: gr.Request) -> list[Any]:
-        found = attach(dict(request.query_params))
+        visitor = visitor_of(request)
+        found = attach(dict(request.query_params), visitor)
         opened = [gr.Tabs(selected=found.tab), *(gr.Tabs(selected=found.part) for _ in lab.parts)]
-        updates = [*opened, found.model, *lab.follow(found.model, None)]
+        updates = [*opened, found.model, *lab.follow(found.model, None, request)]
         for kind, panel in lab.panels.items():
-            updates += panel.show_run(found.runs.get(kind, ""))
+            updates += panel.show_run(found.runs.get(kind, ""), visitor)
         for menu in menus:
-            updates += menu.fill(found.model, None, None)
+            updates += menu.fill(found.model, None, None, request)
         return updates
 
     loaded = page.load(load, None, outputs, **_QUIETLY)

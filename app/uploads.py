@@ -8,18 +8,25 @@ import re
 import subprocess
 from pathlib import Path
 
+from app.house import house
+from app.references import uploads_folder
+from app.visitors import Visitor
 from tinylab.errors import BadRequest
 from tinylab.interpreter import module_command, module_environment
-from tinylab.paths import runs_folder
 
-__all__ = ["LARGEST", "convert_upload"]
+__all__ = ["convert_upload", "largest_upload"]
 
-LARGEST = 4 * 2**30  # bytes; a DiT-XL/2 takes 2.7 GB
+_LARGEST = 4 * 2**30  # bytes; a DiT-XL/2 takes 2.7 GB
 _PATIENCE = 600  # seconds; a DiT-XL/2 takes one minute
 _ENDING = ".safetensors"
 
 
-def convert_upload(file: Path) -> tuple[str, list[str]]:
+def largest_upload() -> int:
+    """Bytes of the largest file that is taken."""
+    return house().limits.upload * 2**20 if house().public else _LARGEST
+
+
+def convert_upload(file: Path, visitor: Visitor) -> tuple[str, list[str]]:
     """Make a model folder of an uploaded published checkpoint; its path, and what was assumed about it.
 
     The same file is converted once.
@@ -27,9 +34,13 @@ def convert_upload(file: Path) -> tuple[str, list[str]]:
     Raises:
         BadRequest: not a safetensors file, damaged, or no model that is known.
     """
+    if not visitor.known:
+        raise BadRequest(
+            "this browser keeps no cookie for the lab, so it could not find its upload again; allow it one"
+        )
     if file.suffix.lower() != _ENDING:
         raise BadRequest(f"only {_ENDING} files can be uploaded; `tinylab convert` reads a .pt on your own machine")
-    folder = runs_folder() / "uploads" / f"{_plain(file.stem)}-{_digest(file)[:12]}"
+    folder = uploads_folder(visitor) / f"{_plain(file.stem)}-{_digest(file)[:12]}"
     if folder.is_dir():
         return str(folder), []
     command = module_command("tinylab", "convert", str(file), "--out", str(folder), "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from app.lab import Lab, Menu
 from app.messages import confirm, problem
 from app.panel import JobPanel, launch_form
 from app.tabs import TABS, compare, finetune, generate, load, measure_cost, measure_quality, search
-from app.ui import HEAD, build_page
+from app.ui import CSS, HEAD, build_page
 from app.views import search as search_view
+from app.visitors import HOME
 from tinylab.config import CostConfig, EvaluateConfig, JobConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
@@ -33,7 +35,7 @@ def test_page_has_every_tab_in_order_and_the_controls_of_each_job() -> None:
 
 
 def test_page_loads_nothing_from_elsewhere() -> None:
-    assert "http" not in HEAD
+    assert not re.search(r"""(src|@import|url\()\s*=?\s*["']?(https?:)?//""", HEAD + CSS)
 
 
 FORMS: dict[str, tuple[Callable[..., JobConfig], dict[str, Any]]] = {
@@ -119,7 +121,7 @@ def test_form_with_a_mistake_names_the_field_and_starts_nothing(
         fields |= {"tau_end": gr.Number(label="Mine")}
     given = {"model": "digits-dit", "pattern": "6:12", "steps": 5, "tau_end": 0.1, **values}
     with pytest.raises(BadRequest, match=sentence):
-        launch_form(search.make_config, fields, [given[name] for name in fields])
+        launch_form(search.make_config, fields, [given[name] for name in fields], HOME)
     assert not runs.exists()
 
 
@@ -140,7 +142,7 @@ def test_form_speaks_of_fields_and_not_of_flags(runs: Path, values: dict[str, An
     given = {"model": "digits-dit", "against": [], "n": 4, "reference": "auto", "extractor": "auto", "weights": ""}
     given |= {"cache": "none", **values}
     with pytest.raises(BadRequest, match=sentence):
-        launch_form(measure_quality.make_config, fields, [given[name] for name in fields])
+        launch_form(measure_quality.make_config, fields, [given[name] for name in fields], HOME)
     assert not runs.exists()
 
 
@@ -177,7 +179,7 @@ def panel() -> JobPanel:
 )
 def test_buttons_are_usable_when_they_make_sense(runs: Path, panel: JobPanel, state: str, usable: list[bool]) -> None:
     make_run(runs, SearchConfig.create(), "mine", state=state, **own_process())
-    message, picker, shown, *buttons = panel.show_run("mine")
+    message, picker, shown, *buttons = panel.show_run("mine", HOME)
     assert [button.interactive for button in buttons] == usable
     assert (message.visible, picker.value, shown) == (False, "mine", "mine")
 
@@ -185,13 +187,13 @@ def test_buttons_are_usable_when_they_make_sense(runs: Path, panel: JobPanel, st
 def test_stop_button_is_red_only_while_there_is_something_to_stop(runs: Path, panel: JobPanel) -> None:
     make_run(runs, SearchConfig.create(), "busy", state="running", **own_process())
     make_run(runs, SearchConfig.create(), "done")
-    variants = [panel.show_run(run_id)[4].variant for run_id in ("busy", "done")]
+    variants = [panel.show_run(run_id, HOME)[4].variant for run_id in ("busy", "done")]
     assert variants == ["stop", "secondary"]
 
 
 @pytest.mark.parametrize("run_id", [None, "", "deleted", "../.."])
 def test_panel_without_a_run_to_show_only_offers_to_start(panel: JobPanel, run_id: str | None) -> None:
-    _, picker, _, *buttons = panel.show_run(run_id)
+    _, picker, _, *buttons = panel.show_run(run_id, HOME)
     assert picker.value is None
     assert [button.interactive for button in buttons] == [True, False, False]
 
@@ -199,7 +201,7 @@ def test_panel_without_a_run_to_show_only_offers_to_start(panel: JobPanel, run_i
 def menu(entries: list[str], *, multiselect: bool) -> Menu:
     with gr.Blocks():
         dropdown = gr.Dropdown(multiselect=multiselect)
-        return Menu(lambda model: [(entry.upper(), entry) for entry in entries], dropdown, gr.State(None))
+        return Menu(lambda visitor, model: [(entry.upper(), entry) for entry in entries], dropdown, gr.State(None))
 
 
 @pytest.mark.parametrize(
@@ -212,20 +214,21 @@ def menu(entries: list[str], *, multiselect: bool) -> Menu:
     ],
 )
 def test_menu_suggests_the_newest_until_somebody_picks(picked: Any, suggested: Any, value: Any) -> None:
-    single, now = menu(["new", "old"], multiselect=False).fill("digits-dit", picked, suggested)
-    several, _ = menu(["new", "old"], multiselect=True).fill("digits-dit", [picked] if picked else None, suggested)
+    single, now = menu(["new", "old"], multiselect=False).fill("digits-dit", picked, suggested, gr.Request())
+    both = menu(["new", "old"], multiselect=True)
+    several, _ = both.fill("digits-dit", [picked] if picked else [], suggested, gr.Request())
     assert now == "new"
     assert single.value == (value or "new")
     assert several.value == ([value] if value else [])
 
 
 def test_menu_that_was_emptied_on_purpose_stays_empty() -> None:
-    assert menu(["new"], multiselect=True).fill("digits-dit", [], "new")[0].value == []
+    assert menu(["new"], multiselect=True).fill("digits-dit", [], "new", gr.Request())[0].value == []
 
 
 def test_menu_without_entries_has_nothing_picked() -> None:
-    assert menu([], multiselect=False).fill("digits-dit", "gone", None)[0].value is None
-    assert menu([], multiselect=True).fill("digits-dit", ["gone"], None)[0].value == []
+    assert menu([], multiselect=False).fill("digits-dit", "gone", None, gr.Request())[0].value is None
+    assert menu([], multiselect=True).fill("digits-dit", ["gone"], None, gr.Request())[0].value == []
 
 
 @pytest.mark.parametrize("say", [problem, confirm])
@@ -237,9 +240,9 @@ def test_messages_are_escaped_sentences(say: Callable[[str], gr.HTML]) -> None:
 
 
 def test_loading_a_model_confirms_it_and_a_mistake_leaves_the_old_one() -> None:
-    message, model = load.load(" digits-dit ")
+    message, model = load.load(" digits-dit ", gr.Request())
     assert (model, "Loaded digits-dit" in message.value) == ("digits-dit", True)
-    message, model = load.load("<img src=x>")
+    message, model = load.load("<img src=x>", gr.Request())
     assert model == gr.skip()
     assert "Unknown model &#x27;&lt;img src=x&gt;&#x27;" in message.value
 
@@ -274,5 +277,5 @@ def test_what_follows_the_model_is_updated_once_for_each_model() -> None:
     with gr.Blocks():
         lab = Lab(gr.HTML(), gr.State(None))
         lab.follow_model(str.upper, gr.HTML())
-    assert lab.follow("a", None) == ["a", "A"]
-    assert lab.follow("a", "a") == [gr.skip(), gr.skip()]
+    assert lab.follow("a", None, gr.Request()) == ["a", "A"]
+    assert lab.follow("a", "a", gr.Request()) == [gr.skip(), gr.skip()]

@@ -10,7 +10,8 @@ import pytest
 from run_folders import make_run
 
 from app.context import Attachment, attach
-from app.run_ids import known_run, run_state
+from app.run_ids import known_run
+from app.visitors import HOME
 from tinylab.config import FinetuneConfig, PruneConfig, SampleConfig, SearchConfig, config_types
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
@@ -25,27 +26,25 @@ def test_only_ids_of_runs_are_followed(runs: Path, run_id: Any) -> None:
     make_run(runs, SearchConfig.create(), "a")
     with pytest.raises(BadRequest):
         known_run(run_id)
-    assert run_state(run_id) == ""
 
 
 def test_id_leads_to_its_run(runs: Path) -> None:
     make_run(runs, SearchConfig.create(), "a")
     assert known_run("a").path == runs / "a"
-    assert run_state("a") == "finished"
 
 
 def test_new_page_without_runs_begins_at_load_with_the_built_in_model() -> None:
-    assert attach({}) == Attachment("load", NO_RUNS, "digits-dit")
+    assert attach({}, HOME) == Attachment("load", NO_RUNS, "digits-dit")
 
 
 @pytest.mark.parametrize("run_id", ["nonsense", "../../etc/passwd", "/etc", "."])
 def test_address_with_an_unknown_run_is_like_none(run_id: str) -> None:
-    assert attach({"run": run_id}) == attach({})
+    assert attach({"run": run_id}, HOME) == attach({}, HOME)
 
 
 def test_address_does_not_lead_out_of_the_runs_folder(runs: Path, tmp_path: Path) -> None:
     outside = make_run(tmp_path, SearchConfig.create(), "outside")
-    assert attach({"run": str(outside.path)}) == attach({})
+    assert attach({"run": str(outside.path)}, HOME) == attach({}, HOME)
 
 
 @pytest.mark.parametrize(
@@ -62,35 +61,35 @@ def test_address_does_not_lead_out_of_the_runs_folder(runs: Path, tmp_path: Path
 def test_address_leads_to_the_tab_of_its_run_and_to_its_part(runs: Path, kind: str, tab: str, part: str) -> None:
     make_run(runs, config_types()[kind].create(), "mine", created=1.0)
     make_run(runs, config_types()[kind].create(), "newer", created=2.0)
-    found = attach({"run": "mine"})
+    found = attach({"run": "mine"}, HOME)
     assert (found.tab, found.part, found.runs) == (tab, part, {**NO_RUNS, kind: "mine"})
 
 
 def test_run_of_a_kind_without_a_tab_leaves_the_page_at_load(runs: Path) -> None:
     make_run(runs, PruneConfig.create(), "mine")
-    assert attach({"run": "mine"}).tab == "load"
+    assert attach({"run": "mine"}, HOME).tab == "load"
 
 
 def test_page_shows_the_newest_run_of_each_kind(runs: Path) -> None:
     make_run(runs, SearchConfig.create(), "old", created=1.0)
     make_run(runs, SearchConfig.create(), "new", created=2.0)
     make_run(runs, SampleConfig.create(), "drawn", created=3.0)
-    assert attach({}).runs == {**NO_RUNS, "search": "new", "sample": "drawn"}
+    assert attach({}, HOME).runs == {**NO_RUNS, "search": "new", "sample": "drawn"}
 
 
 def test_page_without_an_address_opens_at_the_run_at_work(runs: Path) -> None:
     make_run(runs, FinetuneConfig.create(), "busy", state="running", created=1.0, **own_process())
     make_run(runs, SearchConfig.create(), "done", created=2.0)
-    found = attach({})
+    found = attach({}, HOME)
     assert (found.tab, found.runs["finetune"]) == ("finetune", "busy")
 
 
 def test_address_may_name_another_tab_than_that_of_its_run(runs: Path) -> None:
     make_run(runs, SearchConfig.create(), "mine")
-    assert attach({"run": "mine", "tab": "compare"}).tab == "compare"
-    assert attach({"run": "mine", "tab": "nonsense"}).tab == "search"
-    assert attach({"run": "mine", "tab": "measure", "part": "cost"}).part == "cost"
-    assert attach({"run": "mine", "part": "nonsense"}).part == "quality"
+    assert attach({"run": "mine", "tab": "compare"}, HOME).tab == "compare"
+    assert attach({"run": "mine", "tab": "nonsense"}, HOME).tab == "search"
+    assert attach({"run": "mine", "tab": "measure", "part": "cost"}, HOME).part == "cost"
+    assert attach({"run": "mine", "part": "nonsense"}, HOME).part == "quality"
 
 
 def test_model_comes_from_the_address_then_from_the_run_then_from_the_shelf(
@@ -100,13 +99,13 @@ def test_model_comes_from_the_address_then_from_the_run_then_from_the_shelf(
     for folder in (mine, other):
         save_model(tiny_dit, folder, card="")
     make_run(runs, SearchConfig.create(model=str(mine)), "run")
-    assert attach({"run": "run"}).model == str(mine)
-    assert attach({"run": "run", "model": str(other)}).model == str(other)
+    assert attach({"run": "run"}, HOME).model == str(mine)
+    assert attach({"run": "run", "model": str(other)}, HOME).model == str(other)
     shutil.rmtree(mine)
-    assert attach({"run": "run", "model": "nonsense"}).model == "digits-dit"
+    assert attach({"run": "run", "model": "nonsense"}, HOME).model == "digits-dit"
 
 
 def test_run_whose_config_is_damaged_does_not_keep_the_page_from_opening(runs: Path) -> None:
     run = make_run(runs, SearchConfig.create(), "mine")
     (run.path / "config.json").write_text("{")
-    assert attach({"run": "mine"}) == attach({})
+    assert attach({"run": "mine"}, HOME) == attach({}, HOME)

@@ -14,6 +14,7 @@ from app.panel import launch_form
 from app.tabs.finetune import make_config
 from app.tabs.finetune_fields import more_fields, only_used, plain_fields, recipe_values
 from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use, setting_words
+from app.visitors import HOME
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import FINETUNE_RECIPES, finetune_config
@@ -102,7 +103,7 @@ def test_mistake_in_a_field_is_one_line_that_names_it(
 ) -> None:
     given = values_of(fields) | {"loss": "masked-kd"} | wrong
     with pytest.raises(BadRequest, match=f"(?i)^{sentence}") as caught:
-        launch_form(make_config, fields, [given[name] for name in fields])
+        launch_form(make_config, fields, [given[name] for name in fields], HOME)
     assert "\n" not in str(caught.value)
     assert not runs.exists()
 

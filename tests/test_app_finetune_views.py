@@ -18,6 +18,7 @@ from app.beside import BesideMenu, other_run
 from app.live import poll
 from app.tabs.finetune import beside_menu
 from app.views import finetune
+from app.visitors import HOME
 from tinylab.config import SearchConfig
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
@@ -55,7 +56,7 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(**request: Any) -> dict[str, Any]:
-    return poll(finetune.view, {"run": MASKED, **request}, other_run)
+    return poll(finetune.view, {"run": MASKED, **request}, HOME, other_run)
 
 
 @pytest.fixture
@@ -207,11 +208,11 @@ def test_news_of_either_run_are_news(lab: Path) -> None:
 
 
 def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, menu: BesideMenu) -> None:
-    assert [value for _, value in menu.offer(MASKED, "").choices] == ["", PLAIN]
-    kept = menu.offer(MASKED, PLAIN)
+    assert [value for _, value in menu.offer(MASKED, "", gr.Request()).choices] == ["", PLAIN]
+    kept = menu.offer(MASKED, PLAIN, gr.Request())
     assert "value" not in kept.constructor_args
-    assert menu.offer(PLAIN, PLAIN).value == ""  # it is shown itself now
-    assert menu.offer(MASKED, "deleted").value == ""
+    assert menu.offer(PLAIN, PLAIN, gr.Request()).value == ""  # it is shown itself now
+    assert menu.offer(MASKED, "deleted", gr.Request()).value == ""
 
 
 @pytest.mark.parametrize(("named", "value"), [(PLAIN, PLAIN), ("", ""), ("gone", ""), ("../..", "")])

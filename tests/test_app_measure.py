@@ -21,6 +21,7 @@ from app.tabs import measure_cost as measure_cost_tab
 from app.tabs import measure_quality as measure_quality_tab
 from app.views import measure_cost, measure_quality
 from app.views.names import run_label
+from app.visitors import HOME
 from tinylab.config import CostConfig, EvaluateConfig, JobConfig
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
@@ -62,7 +63,7 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(kind: str, **request: Any) -> dict[str, Any]:
-    return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, named_row)
+    return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, HOME, named_row)
 
 
 @every_kind
@@ -130,7 +131,7 @@ def test_rows_are_set_against_the_one_that_is_asked_for(lab: Path, kind: str, sl
     assert ask(kind, beside="gone")["html"] == ask(kind)["html"]
     with gr.Blocks():
         menu = part.baseline_menu()
-    assert [value for _, value in menu.offer(IDS[kind], "").choices] == ["", *labels]
+    assert [value for _, value in menu.offer(IDS[kind], "", gr.Request()).choices] == ["", *labels]
     request: Any = SimpleNamespace(query_params={"run": IDS[kind], key: labels[1]})
     assert menu.recall(request).value == labels[1]
 

@@ -22,6 +22,7 @@ from app.live import poll
 from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
 from app.views.names import run_label
+from app.visitors import HOME
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
 from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
@@ -80,7 +81,7 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(kind: str, **request: Any) -> dict[str, Any]:
     beside = named_row if kind == "compare" else nothing_beside
-    return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, beside)
+    return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, HOME, beside)
 
 
 @every_kind
@@ -122,11 +123,11 @@ BAD_REQUESTS = [None, "search", ["search"], 7, {}, {"run": None}, {"run": ["a"]}
 
 @pytest.mark.parametrize("request_", [*BAD_REQUESTS, {"run": "/etc"}, {"run": ".."}, {"run": "a\0b"}, {"run": "gone"}])
 def test_questions_for_anything_but_a_run_are_not_answered(lab: Path, request_: Any) -> None:
-    assert poll(search.view, request_) == {"gone": True}
+    assert poll(search.view, request_, HOME) == {"gone": True}
 
 
 def test_path_of_a_run_is_no_id(lab: Path) -> None:
-    assert poll(search.view, {"run": str(lab / IDS["search"])}) == {"gone": True}
+    assert poll(search.view, {"run": str(lab / IDS["search"])}, HOME) == {"gone": True}
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.db", "artifacts/result.json"])
@@ -216,10 +217,10 @@ def test_menu_of_baselines_goes_by_the_comparison_that_is_shown(lab: Path) -> No
     with gr.Blocks():
         menu = baseline_menu()
     rows = ["", "Learned (TinyFusion)", "Block influence (ShortGPT)", "Random", "Full model"]
-    assert [value for _, value in menu.offer(IDS["compare"], "").choices] == rows
-    assert "value" not in menu.offer(IDS["compare"], "Random").constructor_args
-    assert menu.offer(IDS["compare"], "gone").value == ""
-    assert menu.offer("deleted", "Random").choices == [("nothing", "")]
+    assert [value for _, value in menu.offer(IDS["compare"], "", gr.Request()).choices] == rows
+    assert "value" not in menu.offer(IDS["compare"], "Random", gr.Request()).constructor_args
+    assert menu.offer(IDS["compare"], "gone", gr.Request()).value == ""
+    assert menu.offer("deleted", "Random", gr.Request()).choices == [("nothing", "")]
     for named, value in (("Random", "Random"), (EVIL, ""), ("", "")):
         request: Any = SimpleNamespace(query_params={"run": IDS["compare"], "baseline": named})
         assert menu.recall(request).value == value
@@ -294,23 +295,23 @@ def test_pictures_come_from_the_run_alone(lab: Path, tmp_path: Path) -> None:
 def test_menus_offer_runs_plans_and_models(lab: Path) -> None:
     model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
     for kind, run_id in IDS.items():
-        assert [value for _, value in menus.run_choices(kind)] == [run_id]
-    assert [value for _, value in menus.learned_plans(model)] == [IDS["search"]]
-    assert len(menus.plan_sources(model)) == 1 + 3
-    assert [value for _, value in menus.shallow_models(model)][:2] == [IDS["finetune"], IDS["search"]]
-    assert len(menus.shallow_models(model)) == 2 + 3
+        assert [value for _, value in menus.run_choices(HOME, kind)] == [run_id]
+    assert [value for _, value in menus.learned_plans(HOME, model)] == [IDS["search"]]
+    assert len(menus.plan_sources(HOME, model)) == 1 + 3
+    assert [value for _, value in menus.shallow_models(HOME, model)][:2] == [IDS["finetune"], IDS["search"]]
+    assert len(menus.shallow_models(HOME, model)) == 2 + 3
 
 
 def test_menus_leave_out_what_was_made_for_other_models(lab: Path) -> None:
-    assert menus.learned_plans("digits-dit") == menus.shallow_models("digits-dit") == []
+    assert menus.learned_plans(HOME, "digits-dit") == menus.shallow_models(HOME, "digits-dit") == []
 
 
 def test_menus_leave_out_what_cannot_be_read(lab: Path) -> None:
     model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
     (lab / IDS["search"] / "plan.json").write_text("{")
     (lab / IDS["compare"] / "artifacts" / "result.json").write_text("[")
-    assert menus.learned_plans(model) == []
-    assert menus.plan_sources(model) == []
+    assert menus.learned_plans(HOME, model) == []
+    assert menus.plan_sources(HOME, model) == []
 
 
 def test_labels_tell_what_was_asked(lab: Path) -> None:

@@ -12,6 +12,58 @@ window.tinylab = {
     window.history.replaceState(null, "", url);
   },
 
+  // The panel that is in sight: which kind of job it is for, and the run that it shows.
+  panelInSight() {
+    const panel = [...document.querySelectorAll(".tl-live")].find((one) => one.clientWidth > 0);
+    return { kind: panel?.parentElement.closest("[id$='-live']")?.id.replace(/-live$/, "") ?? "", run: panel?.dataset.run ?? "" };
+  },
+
+  // An address that shows somebody else what this page shows now.
+  async link() {
+    const url = new URL(window.location), { run } = this.panelInSight();
+    for (const key of ["__theme", "key", "play", "lang"]) url.searchParams.delete(key);
+    const tab = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true], #tabs [role=tab][aria-selected=true]");
+    if (tab) url.searchParams.set("tab", tab.dataset.tabId ?? tab.id.replace(/^tab-/, "").replace(/-button$/, ""));
+    if (run) {
+      url.searchParams.set("run", run);
+      const key = await this.keyOf?.(run);
+      if (key) url.searchParams.set("key", key);
+    }
+    const model = document.querySelector("#loaded-model b")?.textContent;
+    if (model) url.searchParams.set("model", model);
+    return url.href;
+  },
+
+  async copyLink() {
+    const link = await this.link();
+    await this.copy(link);
+    return link;
+  },
+
+  // Copy a text; where the browser does not let a page do so, show it to be copied by hand.
+  async copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.tell(this.text("lab.copied"));
+    } catch {
+      window.prompt(this.text("lab.copy_by_hand"), text);
+    }
+  },
+
+  // A sentence that appears for a moment, and is read to those who do not see it.
+  tell(sentence) {
+    let place = document.querySelector(".tl-told");
+    if (!place) {
+      place = document.createElement("div");
+      place.className = "tl-told";
+      place.setAttribute("role", "status");
+      document.body.append(place);
+    }
+    place.textContent = sentence;
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => { place.textContent = ""; }, 4000);
+  },
+
   // Set something beside the run that a panel shows; "" for nothing. The address calls it `key`.
   beside(kind, key, other) {
     const panel = document.querySelector(`#${kind}-live .tl-live`);
@@ -34,3 +86,8 @@ window.tinylab = {
     }
   },
 };
+
+document.addEventListener("click", (event) => {
+  const code = event.target.closest(".tl-copy")?.closest(".tl-command")?.querySelector("code");
+  if (code) window.tinylab.copy(code.textContent);
+});

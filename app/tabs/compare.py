@@ -8,10 +8,12 @@ from typing import Any
 import gradio as gr
 
 from app.beside import BesideMenu, named_row, row_menu
-from app.fields import data_field
+from app.fields import data_field, number_field, text_field
 from app.lab import Lab
 from app.menus import learned_plans
 from app.panel import JobPanel
+from app.prose import formula_panel, intro
+from app.texts import text
 from app.views.compare import SLOTS, view
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
@@ -25,40 +27,33 @@ __all__ = ["ID", "TITLE", "build", "make_config"]
 ID, TITLE = "compare", "Compare"
 _DEFAULT_STEPS = CompareConfig.model_fields["steps"].default
 
-_INTRO = """
-Every method cuts the same model to the same number of blocks; then all are fine-tuned by the same recipe on the same
-batches. Look at **both** losses: the choice that looks best right after the cut is often not the one that ends best.
-"""
-
 
 def build(lab: Lab) -> None:
     """Methods and recipe on the left; table, plots and strips on the right."""
-    hint = "Search first; then compare its choice with simple rules."
-    panel = JobPanel("compare", "Compare", view, SLOTS, hint=hint, beside=named_row)
+    panel = JobPanel("compare", text("compare.start"), view, SLOTS, hint=text("compare.hint"), beside=named_row)
     lab.panels["compare"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
-            gr.Markdown(_INTRO)
+            intro("compare")
+            formula_panel("compare")
             plans = gr.Dropdown(
                 [],
                 value=[],
                 multiselect=True,
-                label="Learned choices",
-                info="finished searches",
+                label=text("compare.plans"),
+                info=text("compare.plans_info"),
                 elem_id="compare-plans",
             )
             chosen = gr.CheckboxGroup(
                 _methods(),
                 value=list(CompareConfig.model_fields["methods"].default),
-                label="Methods",
-                info="Learned searches anew, once with each seed",
+                label=text("compare.methods"),
+                info=text("compare.methods_info"),
                 elem_id="compare-methods",
             )
             with gr.Row():
-                steps = gr.Number(
-                    _DEFAULT_STEPS, precision=0, label="Fine-tuning steps", elem_id="compare-steps", min_width=80
-                )
-                seed = gr.Number(0, precision=0, label="Seed", elem_id="compare-seed", min_width=80)
+                steps = number_field("compare", "steps", _DEFAULT_STEPS, "compare.steps")
+                seed = number_field("compare", "seed", 0, "compare.seed")
             more = _more_fields()
             panel.controls()
             baseline = baseline_menu()
@@ -83,26 +78,15 @@ def _methods() -> list[tuple[str, str]]:
 
 
 def _more_fields() -> dict[str, gr.Textbox]:
-    with gr.Accordion("More", open=False, elem_id="compare-more"):
+    with gr.Accordion(text("panel.more"), open=False, elem_id="compare-more"):
         with gr.Row():
-            seeds = gr.Textbox(
-                label="Seeds",
-                info="several, as 0-4: means and how sure they are",
-                placeholder="the seed above",
-                elem_id="compare-seeds",
-                max_lines=1,
-                min_width=160,
-            )
-            study = gr.Textbox(
-                label="Study",
-                info="a run of `tinylab study`: ranks among all choices",
-                placeholder="none",
-                elem_id="compare-study",
-                max_lines=1,
-                min_width=160,
-            )
-        data = data_field()
-    return {"seeds": seeds, "study": study, "data": data}
+            texts = {name: _wide_text(name) for name in ("seeds", "study")}
+        return {**texts, "data": data_field("compare")}
+
+
+def _wide_text(name: str) -> gr.Textbox:
+    words = {part: text(f"compare.{name}_{part}") for part in ("info", "placeholder")}
+    return text_field("compare", name, f"compare.{name}", min_width=160, **words)
 
 
 def make_config(

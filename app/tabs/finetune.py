@@ -10,9 +10,12 @@ from app.beside import BesideMenu, other_run
 from app.lab import Lab
 from app.menus import comparable_runs, plan_sources
 from app.panel import JobPanel
+from app.presets import keep_in_address
+from app.prose import formula_panel, intro
 from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
+from app.texts import text
 from app.views.finetune import SLOTS, view
-from app.views.settings import DEPENDS, LABELS
+from app.views.settings import CHOICES, DEPENDS, LABELS
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import finetune_config
@@ -20,23 +23,18 @@ from tinylab.presets import finetune_config
 __all__ = ["ID", "TITLE", "beside_menu", "build", "make_config", "parse_numbers"]
 
 ID, TITLE = "finetune", "Fine-tune"
-
-_INTRO = """
-The shallow model trains on, with the weights of the blocks it kept: alone, or taught by the model that it was cut from.
-The film shows the same noise turning into digits better and better.
-"""
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _MASTERS = tuple(dict.fromkeys(master for master, _ in DEPENDS.values()))  # fields that decide which others count
 
 
 def build(lab: Lab) -> None:
     """Recipe on the left; curves and film on the right."""
-    hint = "Pick which blocks to keep, then press Fine-tune."
-    panel = JobPanel("finetune", "Fine-tune", view, SLOTS, hint=hint, beside=other_run)
+    panel = JobPanel("finetune", text("finetune.start"), view, SLOTS, hint=text("finetune.hint"), beside=other_run)
     lab.panels["finetune"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
-            gr.Markdown(_INTRO)
+            intro("finetune")
+            formula_panel("finetune")
             plain, (more, heading) = plain_fields(), more_fields()
             fields = plain | more
             panel.controls()
@@ -54,9 +52,9 @@ def beside_menu() -> BesideMenu:
     return BesideMenu(
         "finetune",
         "beside",
-        lambda shown: comparable_runs("finetune", shown),
-        label="Compare with",
-        info="another fine-tuning, in the same pictures",
+        lambda visitor, shown: comparable_runs(visitor, "finetune", shown),
+        label=text("panel.compare_with"),
+        info=text("panel.compare_with_info"),
         elem_id="finetune-beside",
     )
 
@@ -82,6 +80,8 @@ def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
     outputs = [fields[name] for name in filled]
     filling = recipe.input(lambda name: recipe_values(name, filled), [recipe], outputs, queue=False, **_QUIETLY)
     filling.then(**wiring)
+    recipes = [name for _, name in CHOICES["recipe"]]
+    keep_in_address(recipe, ID, recipes, lambda name: recipe_values(name, filled), outputs).then(**wiring)
 
 
 def make_config(

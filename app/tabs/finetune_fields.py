@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from app.fields import data_field
-from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use
+from app.texts import text
+from app.views.settings import CHOICES, DEPENDS, in_use
 from tinylab.config import FinetuneConfig
 from tinylab.presets import finetune_config
 
@@ -18,18 +20,8 @@ Fields = dict[str, Any]  # components by the setting they are for
 
 _QUICK = finetune_config("quick")
 _WHOLE = {name for name, field in FinetuneConfig.model_fields.items() if field.annotation is int}
-_INFOS = {
-    "alpha": "the images get the rest",
-    "mask_sigma": "deviations",
-    "lr_floor": "share of it",
-    "warmup": "steps",
-    "accumulation": "of a step",
-    "label_dropout": "share, for guidance",
-    "snapshot_every": "steps; 0: never",
-    "scored_samples": "of digits",
-    "log_every": "steps",
-    "checkpoint_every": "steps",
-}
+_INFOS = ("alpha", "mask_sigma", "lr_floor", "warmup", "accumulation", "label_dropout", "snapshot_every")
+_INFOS += ("scored_samples", "log_every", "checkpoint_every")  # settings that say more than their label
 
 
 def _number(name: str, **look: Any) -> gr.Number:
@@ -37,8 +29,8 @@ def _number(name: str, **look: Any) -> gr.Number:
     return gr.Number(
         getattr(_QUICK, name),
         precision=0 if name in _WHOLE else None,
-        label=LABELS[name],
-        info=_INFOS.get(name),
+        label=_label(name),
+        info=text(f"finetune.infos.{name}") if name in _INFOS else None,
         visible=_used(name),
         elem_id=f"finetune-{name.replace('_', '-')}",
         **{"min_width": 120, **look},
@@ -50,14 +42,23 @@ def _option(name: str) -> gr.Radio:
     return gr.Radio(
         list(CHOICES[name]),
         value=getattr(_QUICK, name),
-        label=LABELS[name],
+        label=_label(name),
         visible=_used(name),
         elem_id=f"finetune-{name.replace('_', '-')}",
     )
 
 
 def _tick(name: str) -> gr.Checkbox:
-    return gr.Checkbox(getattr(_QUICK, name), label=LABELS[name], elem_id=f"finetune-{name.replace('_', '-')}")
+    return gr.Checkbox(getattr(_QUICK, name), label=_label(name), elem_id=f"finetune-{name.replace('_', '-')}")
+
+
+def _label(name: str) -> I18nData:
+    return text(f"finetune.settings.{name}")
+
+
+def _told(loss: str) -> I18nData:
+    """What the student of a loss learns from."""
+    return text(f"finetune.losses.{loss}")
 
 
 def _used(name: str) -> bool:
@@ -69,29 +70,29 @@ def plain_fields() -> Fields:
     plan = gr.Dropdown(
         [],
         value=None,
-        label="Which blocks",
-        info="a finished search, or a row of a comparison",
+        label=text("finetune.plan"),
+        info=text("finetune.plan_info"),
         elem_id="finetune-plan",
     )
     by_hand = gr.Textbox(
         "",
-        label="Or by hand",
-        placeholder="0, 2, 4, 7 or e0, e3, d1",
+        label=text("finetune.indices"),
+        placeholder=text("finetune.indices_placeholder"),
         elem_id="finetune-indices",
         max_lines=1,
     )
     recipe = gr.Radio(
         list(CHOICES["recipe"]),
         value=_QUICK.recipe,
-        label=LABELS["recipe"],
-        info="fills in all below; the published one is for long runs on GPUs",
+        label=_label("recipe"),
+        info=text("finetune.infos.recipe"),
         elem_id="finetune-recipe",
     )
     loss = gr.Dropdown(
         list(CHOICES["loss"]),
         value=_QUICK.loss,
-        label=LABELS["loss"],
-        info=LOSS_INFOS[_QUICK.loss],
+        label=_label("loss"),
+        info=_told(_QUICK.loss),
         elem_id="finetune-loss",
     )
     with gr.Row():
@@ -102,13 +103,13 @@ def plain_fields() -> Fields:
 
 def more_fields() -> tuple[Fields, gr.Markdown]:
     """Everything that is not in plain view, and the heading over what the teacher teaches."""
-    with gr.Accordion("More", open=False, elem_id="finetune-more"):
-        heading = _group("What is taught", visible=_taught(_QUICK.model_dump()))
+    with gr.Accordion(text("panel.more"), open=False, elem_id="finetune-more"):
+        heading = _group("finetune.taught", visible=_taught(_QUICK.model_dump()))
         return {**_teaching(), **_start(), **_training(), **_on_the_way(), **_machine()}, heading
 
 
-def _group(title: str, *, visible: bool = True) -> gr.Markdown:
-    return gr.Markdown(f"#### {title}", elem_classes="tl-group", visible=visible)
+def _group(key: str, *, visible: bool = True) -> gr.Markdown:
+    return gr.Markdown(text(key), elem_classes="tl-group", visible=visible)
 
 
 def _taught(values: Mapping[str, Any]) -> bool:
@@ -124,12 +125,12 @@ def _teaching() -> Fields:
 
 
 def _start() -> Fields:
-    _group("Start")
+    _group("finetune.start_group")
     return {"warm_start": _option("warm_start"), "warm_steps": _number("warm_steps")}
 
 
 def _training() -> Fields:
-    _group("Training")
+    _group("finetune.training")
     names = ("lr", "lr_floor", "warmup", "batch_size", "accumulation", "clip", "ema_decay", "label_dropout")
     with gr.Row():
         numbers = {name: _number(name) for name in names}
@@ -137,15 +138,15 @@ def _training() -> Fields:
 
 
 def _on_the_way() -> Fields:
-    _group("On the way")
+    _group("finetune.on_the_way")
     with gr.Row():
         names = ("snapshot_every", "scored_samples", "log_every", "checkpoint_every")
         return {name: _number(name) for name in names}
 
 
 def _machine() -> Fields:
-    _group("Data and machine")
-    data, precision = data_field(), _option("precision")
+    _group("finetune.machine")
+    data, precision = data_field("finetune"), _option("precision")
     return {"data": data, "precision": precision, **{n: _tick(n) for n in ("gradient_checkpointing", "compile")}}
 
 
@@ -166,4 +167,4 @@ def only_used(recipe: str, values: Mapping[str, Any]) -> list[Any]:
         used = in_use(name, values)
         empty = not used and values[name] is None
         updates.append(gr.update(visible=used, **({"value": getattr(finetune_config(recipe), name)} if empty else {})))
-    return [*updates, gr.update(info=LOSS_INFOS[values["loss"]]), gr.update(visible=_taught(values))]
+    return [*updates, gr.update(info=_told(values["loss"])), gr.update(visible=_taught(values))]

@@ -20,7 +20,9 @@ from app.fields import (
 from app.lab import Lab
 from app.menus import shallow_models
 from app.panel import JobPanel
+from app.prose import formula_panel, intro
 from app.tabs.finetune import parse_numbers
+from app.texts import text
 from app.views.generate import SLOTS, view
 from tinylab.config import SampleConfig
 
@@ -29,27 +31,23 @@ __all__ = ["ID", "TITLE", "build", "make_config"]
 ID, TITLE = "generate", "Generate"
 _DEFAULT = {name: field.default for name, field in SampleConfig.model_fields.items()}
 
-_INTRO = """
-The same noise, the same classes, the same number of steps: what do half the blocks cost in quality, and what do they
-save in time? Add a model that was cut but **not** fine-tuned to see what recovery is for.
-"""
-
 
 def build(lab: Lab) -> None:
     """Settings on the left; pictures and numbers on the right."""
-    panel = JobPanel("sample", "Generate", view, SLOTS, hint="Pick shallow models, then press Generate.")
+    panel = JobPanel("sample", text("generate.start"), view, SLOTS, hint=text("generate.hint"))
     lab.panels["sample"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
-            gr.Markdown(_INTRO)
+            intro("generate")
+            formula_panel("generate")
             against = against_field("sample")
             sampler = sampler_field("sample")
             steps = steps_field("sample", _DEFAULT["steps"])
             guidance = guidance_field("sample", _DEFAULT["guidance"])
-            classes = text_field("sample", "classes", "Classes", placeholder="all, or names or numbers: three, 5")
+            classes = _classes_field()
             with gr.Row():
-                count = number_field("sample", "count", _DEFAULT["n"], "Images")
-                seed = number_field("sample", "seed", 0, "Seed")
+                count = number_field("sample", "count", _DEFAULT["n"], "generate.count")
+                seed = number_field("sample", "seed", 0, "fields.seed")
             more = _more_fields()
             panel.controls()
         with gr.Column():
@@ -60,16 +58,23 @@ def build(lab: Lab) -> None:
     lab.refresh("generate", shallow_models, against)
 
 
+def _classes_field() -> gr.Textbox:
+    return text_field("sample", "classes", "generate.classes", placeholder=text("generate.classes_placeholder"))
+
+
 def _more_fields() -> dict[str, Any]:
-    with gr.Accordion("More", open=False, elem_id="sample-more"):
-        vae = gr.Textbox("", label="Autoencoder", info="a diffusers folder; turns latents into pictures", max_lines=1)
+    with gr.Accordion(text("panel.more"), open=False, elem_id="sample-more"):
+        vae = text_field("sample", "vae", "fields.autoencoder", info=text("fields.autoencoder_info"))
         schedule = gr.Radio(
             ["auto", "constant", "linear"],
             value="auto",
-            label="Guidance over the rounds of a MAR",
-            info="auto grows linearly, as published",
+            label=text("generate.schedule"),
+            info=text("generate.schedule_info"),
+            elem_id="sample-guidance-schedule",
         )
-        temperature = gr.Number(_DEFAULT["temperature"], label="Temperature of a MAR's tokens")
+        temperature = number_field(
+            "sample", "temperature", _DEFAULT["temperature"], "generate.temperature", min_width=160
+        )
     return {"vae": vae, "guidance_schedule": schedule, "temperature": temperature}
 
 

@@ -10,9 +10,13 @@ import gradio as gr
 
 from app.lab import Lab
 from app.messages import confirm, message_place, problem
+from app.prose import intro
+from app.references import check_reference
 from app.run_ids import UNREADABLE
+from app.texts import text
 from app.uploads import convert_upload
 from app.views.parts import cells, picture, table
+from app.visitors import visitor_of
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.pruning.plan import block_names
@@ -22,32 +26,23 @@ __all__ = ["ID", "TITLE", "build", "load", "model_card", "show", "upload"]
 
 ID, TITLE = "load", "Load"
 
-_INTRO = """
-### Make a diffusion transformer shallow
-A diffusion transformer draws by passing an image through a stack of **blocks**, many times over. Half of them can go:
-twice the speed. The question is *which half*. Tinylab learns it, then lets the shallow model recover.
-
-**1 Load** a model · **2 Search** for the blocks to keep · **3 Compare** with simple rules · **4 Fine-tune** the shallow
-model · **5 Generate** with both, side by side · **6 Measure** how good the pictures are, and what they cost.
-"""
-
 
 def build(lab: Lab) -> None:
     """The model menu and the card of the loaded model."""
     with gr.Row(elem_classes="tl-work tl-halves"):
         with gr.Column():
-            gr.Markdown(_INTRO)
+            intro("load")
             choice = gr.Dropdown(
                 choices=list(built_in_models()),
                 value=None,
                 allow_custom_value=True,
-                label="Model",
-                info="built in, or the path of a model folder or run",
+                label=text("load.model"),
+                info=text("load.model_info"),
                 elem_id="load-model",
             )
-            button = gr.Button("Load", variant="primary", elem_id="load-start")
+            button = gr.Button(text("load.load"), variant="primary", elem_id="load-start")
             uploaded = gr.UploadButton(
-                "Upload a .safetensors checkpoint", file_types=[".safetensors"], elem_id="load-upload", size="md"
+                text("load.upload"), file_types=[".safetensors"], elem_id="load-upload", size="md"
             )
             message = message_place("load-message")
         with gr.Column():
@@ -62,21 +57,23 @@ def build(lab: Lab) -> None:
     lab.follow_model(show, card)
 
 
-def load(reference: str | None) -> list[Any]:
+def load(reference: str | None, request: gr.Request) -> list[Any]:
     """The message and the loaded model after somebody asked for `reference`."""
+    wanted = (reference or "").strip()
     try:
-        info = describe_model((reference or "").strip())
+        check_reference(wanted, visitor_of(request))
+        info = describe_model(wanted)
     except (BadRequest, OSError) as error:
         return [problem(str(error)), gr.skip()]
     return [confirm(f"Loaded {info.name}. Go on to Search."), info.name]
 
 
-def upload(file: str | None) -> list[Any]:
+def upload(file: str | None, request: gr.Request) -> list[Any]:
     """The message and the loaded model after somebody uploaded a checkpoint in a published layout."""
     if not file:
         return [gr.skip(), gr.skip()]
     try:
-        folder, notes = convert_upload(Path(file))
+        folder, notes = convert_upload(Path(file), visitor_of(request))
         info = describe_model(folder)
     except (BadRequest, OSError) as error:
         return [problem(str(error)), gr.skip()]

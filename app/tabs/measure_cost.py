@@ -12,8 +12,10 @@ from app.fields import against_field, guidance_field, number_field, offer_sample
 from app.lab import Lab
 from app.menus import shallow_models
 from app.panel import JobPanel
+from app.prose import formula_panel, help_panel, intro
 from app.run_ids import UNREADABLE
 from app.tabs.finetune import parse_numbers
+from app.texts import text
 from app.views.measure_cost import SLOTS, view
 from tinylab.config import CostConfig
 from tinylab.errors import BadRequest
@@ -31,33 +33,17 @@ _CACHES = [
     ("while the first block changes little", "first-block:0.1"),
 ]
 
-_INTRO = """
-Half the blocks could be **twice as fast**, but only if blocks were all there is to do. What is not a block (embedding,
-the last layer, the sampler itself) takes its time whatever the depth. Here the models take turns, so that all of them
-meet the same moods of the machine.
-"""
-_HELP = """
-**The limit** is the ratio of the depths: 12 blocks to 6 can be no more than 2 times as fast. **Expected** is the
-speed-up that is left of it when only the measured share of the blocks shrinks. **Multiply-adds** are the arithmetic of
-one image; they do not depend on the machine. **A cache** keeps what blocks computed in one step for the next: faster
-without any training, at a price in quality.
-
-**At equal seconds** every model gets the time that an image of the first shallow one takes, and draws as many steps as
-it can in it; then the samples are scored, so that speed turns into quality.
-"""
-
 
 def build(lab: Lab) -> None:
     """Settings on the left; numbers and figures on the right."""
-    hint = "Press Measure: nothing has to be trained for it."
-    panel = JobPanel("cost", "Measure", view, SLOTS, hint=hint, beside=named_row)
+    panel = JobPanel("cost", text("cost.start"), view, SLOTS, hint=text("cost.hint"), beside=named_row)
     lab.panels["cost"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
-            gr.Markdown(_INTRO)
+            intro("cost")
+            formula_panel("cost")
             fields = {"model": lab.model, **_plain_fields(), **_more_fields()}
-            with gr.Accordion("What the numbers say", open=False, elem_id="cost-help"):
-                gr.Markdown(_HELP)
+            help_panel("cost", elem_id="cost-help")
             panel.controls()
             baseline = baseline_menu()
         with gr.Column():
@@ -75,34 +61,39 @@ def baseline_menu() -> BesideMenu:
 
 
 def _plain_fields() -> dict[str, Any]:
-    against = against_field("cost", info="shallow models of your runs; none: every second block")
+    against = against_field("cost", info=text("cost.against_info"))
     caches = gr.CheckboxGroup(
         _CACHES,
         value=[],
-        label="Caches",
-        info="rivals that skip blocks in some steps instead",
+        label=text("cost.caches"),
+        info=text("cost.caches_info"),
         elem_id="cost-caches",
     )
     with gr.Row():
-        batches = text_field("cost", "batches", "Images at once", _listed("batch_sizes"), info="as 1, 16", min_width=80)
-        steps = text_field("cost", "steps", "Steps", _listed("step_counts"), info="as 20, 50", min_width=80)
-    equal = number_field(
-        "cost", "equal", _DEFAULT["equal_seconds"], "Score at equal seconds", info="samples of each model; 0: do not"
-    )
+        batches = _list_field("batches", "fields.images_at_once", "batch_sizes")
+        steps = _list_field("steps", "fields.steps", "step_counts")
+    equal = number_field("cost", "equal", _DEFAULT["equal_seconds"], "cost.equal", info=text("cost.equal_info"))
     return {"against": against, "caches": caches, "batch_sizes": batches, "step_counts": steps, "equal_seconds": equal}
 
 
 def _more_fields() -> dict[str, Any]:
-    with gr.Accordion("More", open=False, elem_id="cost-more"):
+    with gr.Accordion(text("panel.more"), open=False, elem_id="cost-more"):
         sampler = sampler_field("cost")
         guidance = guidance_field("cost", _DEFAULT["guidance"])
         precision = gr.Radio(
-            ["float32", "bfloat16"], value=_DEFAULT["precision"], label="Precision", elem_id="cost-precision"
+            ["float32", "bfloat16"],
+            value=_DEFAULT["precision"],
+            label=text("fields.precision"),
+            elem_id="cost-precision",
         )
         with gr.Row():
-            rounds = number_field("cost", "rounds", _DEFAULT["rounds"], "Rounds", info="medians are shown")
-            seed = number_field("cost", "seed", 0, "Seed", info="of the noise")
+            rounds = number_field("cost", "rounds", _DEFAULT["rounds"], "cost.rounds", info=text("cost.rounds_info"))
+            seed = number_field("cost", "seed", 0, "fields.seed", info=text("fields.seed_info"))
     return {"sampler": sampler, "guidance": guidance, "precision": precision, "rounds": rounds, "seed": seed}
+
+
+def _list_field(name: str, label: str, setting: str) -> gr.Textbox:
+    return text_field("cost", name, label, _listed(setting), info=text(f"cost.{name}_info"), min_width=80)
 
 
 def _listed(name: str) -> str:

@@ -6,9 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.fields import data_field
+from app.fields import data_field, number_field, text_field
 from app.lab import Lab
 from app.panel import JobPanel
+from app.presets import keep_in_address
+from app.prose import formula_panel, intro
+from app.texts import text
 from app.views.search import SLOTS, view
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
@@ -19,12 +22,6 @@ from tinylab.pruning.layout import halving_patterns
 __all__ = ["ID", "TITLE", "build", "make_config", "offer_patterns", "preset_values"]
 
 ID, TITLE = "search", "Search"
-
-_INTRO = """
-Each training step draws, for every image, **which blocks to skip**. Choices that leave the model easy to train become
-likelier. The weights move along, as they will when the shallow model is fine-tuned: so the search looks for the cut
-that *recovers* best, not the one that hurts least today.
-"""
 _PRESETS = [("Quick", "quick"), ("Thorough", "thorough"), ("As published", "published")]
 _PRESET_FIELDS = ("batch_size", "lr_mask", "lr_weights", "tau_start", "tau_end")
 _QUICK = {name: field.default for name, field in SearchConfig.model_fields.items()}
@@ -32,29 +29,30 @@ _QUICK = {name: field.default for name, field in SearchConfig.model_fields.items
 
 def build(lab: Lab) -> None:
     """Controls on the left, the search as it happens on the right."""
-    panel = JobPanel("search", "Search", view, SLOTS, hint="Press Search and watch the model choose its blocks.")
+    panel = JobPanel("search", text("search.start"), view, SLOTS, hint=text("search.hint"))
     lab.panels["search"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
-            gr.Markdown(_INTRO)
-            preset = gr.Radio(_PRESETS, value="quick", label="Preset", elem_id="search-preset")
+            intro("search")
+            formula_panel("search")
+            preset = gr.Radio(_PRESETS, value="quick", label=text("search.preset"), elem_id="search-preset")
             pattern = gr.Dropdown(
                 [],
                 value=None,
                 allow_custom_value=True,
-                label="What stays",
-                info="N:M keeps N of every M blocks in a row; also 1:2x3,2:6, keep=6, time=0.5",
+                label=text("search.pattern"),
+                info=text("search.pattern_info"),
                 elem_id="search-pattern",
             )
             weights = gr.Radio(
                 [("LoRA", "lora"), ("all", "full"), ("frozen", "frozen")],
                 value=_QUICK["weights"],
-                label="Weights that move along",
+                label=text("search.weights"),
                 elem_id="search-weights",
             )
             with gr.Row():
-                steps = gr.Number(_QUICK["steps"], precision=0, label="Steps", elem_id="search-steps", min_width=80)
-                seed = gr.Number(0, precision=0, label="Seed", elem_id="search-seed", min_width=80)
+                steps = number_field("search", "steps", _QUICK["steps"], "search.steps")
+                seed = number_field("search", "seed", 0, "search.seed")
             more = _more_fields()
             panel.controls()
         with gr.Column():
@@ -71,49 +69,47 @@ def build(lab: Lab) -> None:
     names = ["steps", *(name for name in more if name in _PRESET_FIELDS)]
     filled = [{"steps": steps, **more}[name] for name in names]
     preset.input(lambda name: preset_values(name, names), [preset], filled, show_progress="hidden", queue=False)
+    keep_in_address(preset, ID, [name for _, name in _PRESETS], lambda name: preset_values(name, names), filled)
     lab.follow_model(offer_patterns, pattern)
 
 
 def _more_fields() -> dict[str, gr.Number | gr.Textbox | gr.Radio]:
-    with gr.Accordion("More", open=False, elem_id="search-more"):
+    with gr.Accordion(text("panel.more"), open=False, elem_id="search-more"):
         estimator = gr.Radio(
             [("Gumbel", "gumbel"), ("ReinMax", "reinmax"), ("REINFORCE", "reinforce")],
             value=_QUICK["estimator"],
-            label="Gradient of the draws",
+            label=text("search.estimator"),
             elem_id="search-estimator",
         )
         objective = gr.Radio(
             [("its own loss", "diffusion"), ("distance to the full model", "distill")],
             value=_QUICK["objective"],
-            label="What masks are judged by",
+            label=text("search.objective"),
+            elem_id="search-objective",
         )
         decision = gr.Radio(
             [("the likeliest mask", "argmax"), ("what each group costs", "perturbation")],
             value=_QUICK["decision"],
-            label="How it decides",
+            label=text("search.decision"),
+            elem_id="search-decision",
         )
-        seeds = gr.Textbox(
-            "", label="Several seeds", info="0-4 searches five times and tells what all agree on", max_lines=1
-        )
+        seeds = text_field("search", "seeds", "search.seeds", info=text("search.seeds_info"))
         with gr.Row():
-            batch = gr.Number(_QUICK["batch_size"], precision=0, label="Images a step", min_width=120)
-            lr_mask = gr.Number(_QUICK["lr_mask"], label="Mask learning rate", min_width=120)
-            lr_weights = gr.Number(_QUICK["lr_weights"], label="Weight learning rate", min_width=120)
-            tau_start = gr.Number(_QUICK["tau_start"], label="First temperature", min_width=120)
-            tau_end = gr.Number(_QUICK["tau_end"], label="Last temperature", min_width=120)
-        data = data_field()
+            names = ("batch_size", "lr_mask", "lr_weights", "tau_start", "tau_end")
+            numbers = {name: _wide_number(name) for name in names}
+        data = data_field("search")
     return {
         "estimator": estimator,
         "objective": objective,
         "decision": decision,
         "seeds": seeds,
         "data": data,
-        "batch_size": batch,
-        "lr_mask": lr_mask,
-        "lr_weights": lr_weights,
-        "tau_start": tau_start,
-        "tau_end": tau_end,
+        **numbers,
     }
+
+
+def _wide_number(name: str) -> gr.Number:
+    return number_field("search", name.replace("_", "-"), _QUICK[name], f"search.{name}", min_width=120)
 
 
 def preset_values(preset: str, names: list[str]) -> list[Any]:

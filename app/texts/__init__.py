@@ -1,4 +1,4 @@
-"""The words of the page in every language. A folder a language, a TOML file a topic: no programming is needed to translate.
+"""The words of the page in every language: a folder a language, a TOML file a topic, for people who do not program.
 
 `text("search.intro")` is the entry `intro` of `search.toml`, for a component of Gradio: the browser picks the language.
 `words.toml` is different: it maps the English words that views, figures and menus are made of to another language.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import gradio as gr
 from gradio.i18n import I18nData
@@ -43,8 +44,8 @@ def _flat(prefix: str, table: Mapping[str, object]) -> dict[str, str]:
 TEXTS = gr.I18n(**{language: {**entries(LANGUAGES[0]), **entries(language)} for language in LANGUAGES})
 
 
-def text(key: str) -> I18nData:
-    """A text for a label, an info, a placeholder or a value of a component; the browser translates it.
+def text(key: str) -> Any:
+    """A text for a label, an info, a placeholder or a value of a component; the browser translates it (`I18nData`).
 
     Raises:
         KeyError: there is no such text.

@@ -11,9 +11,7 @@ from app.views.differences import differences
 from app.views.finetune_curves import Recovery, draw_curves
 from app.views.parts import losses, picture, status_card
 from tinylab.figures import largest_activations
-from tinylab.json_file import read_object
 from tinylab.metrics.layer_activations import activations_from_json
-from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
 from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "view"]
@@ -41,7 +39,7 @@ def view(run: Run, beside: Run | None = None) -> Payload:
     html, figures = {"status": status_card(run)}, draw_curves(shown, other)
     if other:
         html["differences"] = differences(shown, other)
-    snapshots = sorted((run.artifacts / SNAPSHOTS).glob("*.png"))
+    snapshots = run.snapshots()
     if snapshots:
         html["snapshots"] = _film(snapshots)
     activations = _activations(run)
@@ -71,7 +69,7 @@ def _film(snapshots: Sequence[Path]) -> str:
 
 def _activations(run: Run) -> dict[str, Any] | None:
     """The largest hidden values of every block, as far as the job has measured them."""
-    stored = read_object(run.artifacts / ACTIVATIONS) or {}
+    stored = run.activations()
     models = {words: activations_from_json(stored[name]) for name, words in _MODELS.items() if name in stored}
     if not models:
         return None

@@ -12,7 +12,6 @@ from app.views.settings import loss_label
 from tinylab.config import FinetuneConfig
 from tinylab.figures import curves, curves_of_two
 from tinylab.figures.training import Points
-from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 
 __all__ = ["Recovery", "draw_curves", "names_of_two"]
@@ -38,7 +37,7 @@ class Recovery:
 
     def points(self, name: str) -> list[tuple[int, float]]:
         """One curve, thinned to what a picture can show."""
-        found = MetricsReader(self.run.metrics_path).scalars(name)
+        found = self.run.metrics().scalars(name)
         step = max(1, -(-len(found) // _MOST))
         return [*found[:-1:step], *found[-1:]]
 

@@ -33,6 +33,7 @@ __all__ = [
 
 STATES = {
     "created": "Waiting",
+    "queued": "In line",
     "starting": "Starting",
     "running": "Running",
     "stopped": "Stopped",

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import base64
 import html
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from app.views.names import STATES
+from app.views.waiting import waiting_words
 from tinylab.reports import Table
 from tinylab.reports.names import duration
+from tinylab.runs.moment import Moment
 from tinylab.runs.record import Run
+from tinylab.runs.recordings import is_recording
 
 __all__ = ["cells", "losses", "notes", "picture", "pixels", "save_csv", "sortable", "status_card", "table"]
 
 
 def status_card(run: Run, message: str | None = None) -> str:
-    """State, progress bar, time spent and left, and what the job says of itself; `message` replaces that."""
+    """State, progress bar, time spent and left, and what the job says of itself; `message` replaces that.
+
+    A run that is watched again says so, and a recording also when it was made.
+    """
     status = run.status()
     share = 100 * status.step / status.steps if status.steps else 0.0
+    then = isinstance(run, Moment)
+    about = "≈ " if then else ""  # see Moment
     times = [f"step {status.step:,} of {status.steps:,}"] if status.steps else []
-    times.append(duration(status.seconds))
+    times.append(f"{about}{duration(status.seconds)}")
     if status.active and status.seconds_left is not None and status.step:
-        times.append(f"{duration(status.seconds_left)} left")
-    said = status.message if message is None else message
+        times.append(f"{about}{duration(status.seconds_left)} left")
+    said = waiting_words(run) or (status.message if message is None else message)
+    recorded = is_recording(run)
+    if recorded:
+        said = said or "A real run, recorded: nothing is computed now."
+        times.append(time.strftime("%Y-%m-%d", time.gmtime(status.created)))
+    look, state = ("finished", "Recorded") if recorded else ("replayed", "Replay") if then else ("", "")
     note = f'<div class="tl-message">{html.escape(said)}</div>' if said else ""
     return (
-        f'<div class="tl-status tl-{status.state}"><span class="tl-badge" role="status">{STATES[status.state]}</span>'
+        f'<div class="tl-status tl-{look or status.state}">'
+        f'<span class="tl-badge" role="status">{state or STATES[status.state]}</span>'
         f'<span class="tl-run">{html.escape(run.id)}</span><span class="tl-time">{" · ".join(times)}</span>'
         f'<div class="tl-bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{share:.0f}"><div style="width:{share:.1f}%"></div></div>{note}</div>'

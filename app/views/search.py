@@ -10,10 +10,9 @@ from app.live import Payload
 from app.views.parts import cells, losses, status_card
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, option_bars
-from tinylab.models.families import in_order
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import block_names
-from tinylab.runs.metrics_db import MetricsReader
+from tinylab.reports.reading import keep_columns, searched_depth
 from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "view"]
@@ -24,13 +23,13 @@ SLOTS = ("status", "decision", "result", "heatmap", "options", "loss")
 def view(run: Run) -> Payload:
     """Everything the Search tab shows of a run."""
     config = cast(SearchConfig, run.config())
-    metrics = MetricsReader(run.metrics_path)
+    metrics = run.metrics()
     html = {"status": status_card(run)}
     figures = {}
     last = metrics.last_vectors()
-    depth = _depth(last)
+    depth = searched_depth(last)
     if depth:
-        columns = _columns(metrics, list(depth))
+        columns = keep_columns(metrics, list(depth))
         names = block_names(depth)
         total = config.steps * max(1, len(config.seeds))
         figures["heatmap"] = keep_heatmap(
@@ -55,21 +54,6 @@ def view(run: Run) -> Payload:
         named = [("full model", result["loss_full"]), ("right after the cut", result["loss_pruned"])]
         html["result"] = losses(named, "The cut hurts at first. Compare shows what fine-tuning makes of it.")
     return Payload(html, figures)
-
-
-def _depth(vectors: Mapping[str, Sequence[float]]) -> dict[str, int]:
-    """Blocks per stack of a search, from what it recorded."""
-    found = {name.removeprefix("keep/"): len(values) for name, values in vectors.items() if name.startswith("keep/")}
-    return {stack: found[stack] for stack in in_order(found)}
-
-
-def _columns(metrics: MetricsReader, stacks: Sequence[str]) -> dict[int, list[float]]:
-    """The keep probabilities of all blocks by step, the stacks one behind the other."""
-    columns: dict[int, list[float]] = {}
-    for stack in stacks:
-        for step, values in metrics.vectors(f"keep/{stack}"):
-            columns.setdefault(step, []).extend(values)
-    return columns
 
 
 def _decision(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinylab import __version__
-from tinylab.cli import activations, app, bench, jobs, models, report, runs, table, verify
+from tinylab.cli import activations, app, archive, bench, jobs, keeping, models, record, report, runs, table, verify
 from tinylab.cli.commands import Commands, Parser
 
 __all__ = ["build_parser"]
@@ -18,8 +18,11 @@ def build_parser() -> Parser:
     jobs.add_to(commands)
     runs.add_to(commands)
     jobs.add_resume(commands)
+    keeping.add_to(commands)
+    archive.add_to(commands)
     table.add_to(commands)
     report.add_to(commands)
+    record.add_to(commands)
     activations.add_to(commands)
     models.add_to(commands)
     verify.add_to(commands)

@@ -18,30 +18,51 @@ __all__ = ["add_to"]
 
 def add_to(commands: Commands) -> None:
     """`runs`."""
-    commands.add("runs", "list the runs", _runs)
+    command = commands.add("runs", "list the runs", _runs)
+    command.add_argument(
+        "--find", metavar="WORDS", default="", help="only those that have these words in id, name, notes, kind or state"
+    )
 
 
 def _runs(options: argparse.Namespace) -> int:
+    from tinylab.runs.searching import has_words
     from tinylab.runs.store import damaged_runs, list_runs
 
     rows = []
     for run in list_runs():
         try:
-            rows.append(_row(run))
+            if has_words(run, options.find):
+                rows.append(_row(run))
         except BadRequest:  # deleted since it was listed
             continue
-    unknown = {"kind": "?", "state": "damaged", "progress": "", "created": ""}
-    rows += [{"run": path.name, **unknown, "message": problem} for path, problem in damaged_runs()]
+    unknown = {"name": "", "kind": "?", "state": "damaged", "progress": "", "created": ""}
+    damaged = [] if options.find else damaged_runs()
+    rows += [{"run": path.name, **unknown, "message": problem} for path, problem in damaged]
     return print_rows(rows, options)
 
 
 def _row(run: Run) -> dict[str, Any]:
+    from tinylab.runs.about import about
+
     status = run.status()
     return {
         "run": run.id,
+        "name": about(run).name,
         "kind": run.config().kind,
         "state": status.state,
         "progress": f"{status.step}/{status.steps}",
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(status.created)),
-        "message": status.message,
+        "message": _place(run) if status.state == "queued" else status.message,
     }
+
+
+def _place(run: Run) -> str:
+    """Which place in line a run has, and when it will start; "" if it has started since."""
+    from tinylab.reports.names import duration
+    from tinylab.runs.queue import place_of
+
+    place = place_of(run)
+    if place is None:
+        return ""
+    when = "" if place.seconds is None else f", starts in about {duration(place.seconds)}"
+    return f"place {place.position} in line{when}"

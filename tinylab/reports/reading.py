@@ -46,7 +46,7 @@ def thinned(points: Sequence[tuple[int, float]], most: int = 1000) -> Points:
 
 def scalar_curves(run: Run) -> dict[str, Points]:
     """Everything that the run has measured step by step, by name."""
-    metrics = MetricsReader(run.metrics_path)
+    metrics = run.metrics()
     return {name: metrics.scalars(name) for name in metrics.names()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from tinylab import atomic
 from tinylab.errors import Stopped
+from tinylab.runs.in_process import STOP
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.record import Run, own_process
 from tinylab.runs.tracking import Tracking
@@ -25,6 +27,7 @@ _HEARTBEAT = 0.5  # seconds between two writes of the status
 
 class JobContext:
     """The recorder of one running job. A SIGTERM or SIGINT asks it to stop; it does so at the next safe point.
+    Where it runs in a thread, which gets no signals, a file in the run's folder does.
 
     Attributes:
         main: whether this process writes what the job leaves behind. Of several at one job a single one does; the
@@ -32,6 +35,7 @@ class JobContext:
     """
 
     main = True
+    _by_file = False
 
     def __init__(self, run: Run, *, quiet: bool = False) -> None:
         self.run = run
@@ -84,12 +88,12 @@ class JobContext:
         self._bar.update(step - self._bar.n)
 
     def should_stop(self) -> bool:
-        """True once the process got a signal."""
-        return self._stop
+        """True once somebody asked the job to stop."""
+        return self._stop or (self._by_file and (self.run.path / STOP).exists())
 
     def stop_here(self, how_to_go_on: str) -> None:
         """Raise Stopped where somebody asked for it: for work that is short enough to be done again."""
-        if self._stop:
+        if self.should_stop():
             raise Stopped(f"stopped; {how_to_go_on}")
 
     def artifact(self, name: str, data: bytes) -> Path:
@@ -119,6 +123,10 @@ class JobContext:
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
         """Turn SIGTERM and SIGINT into a request to stop while the block runs; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            self._by_file = True
+            yield
+            return
 
         def ask(number: int, frame: object) -> None:
             if self._stop:

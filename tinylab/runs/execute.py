@@ -14,6 +14,7 @@ from tinylab.registry import Registry
 from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check
 from tinylab.runs.context import CompanionContext, JobContext
+from tinylab.runs.endings import out_of_memory
 from tinylab.runs.record import Run
 from tinylab.runs.sharing import check_sharing
 from tinylab.runs.sole import sole_process
@@ -99,7 +100,7 @@ def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
 
 def _finish_unexpected(context: JobContext, error: Exception, trouble: str) -> None:
     """Say in the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
-    message = trouble or f"{type(error).__name__}: {error}"
+    message = trouble or out_of_memory(error) or f"{type(error).__name__}: {error}"
     try:
         with atomic.disk_errors("free some space and resume"):
             raise error

@@ -1,61 +1,47 @@
-"""Starting and stopping jobs as processes of their own, so that no page, reload or crash of the app touches them."""
+"""Starting and stopping jobs as processes of their own, so that no page, reload or crash of the app touches them.
+
+One job a device; who finds none free waits in line (`tinylab.runs.queue`), and `tend` starts whose turn it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import subprocess
+import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from tinylab.config import JobConfig
-from tinylab.errors import BadRequest
-from tinylab.interpreter import module_command, module_environment
+from tinylab.errors import BadRequest, Failure
+from tinylab.paths import runs_folder
 from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check
-from tinylab.runs.record import Run, Status
-from tinylab.runs.store import list_runs, new_run
+from tinylab.runs.deciding import Undecided, changed, deciding, stamp_of_line
+from tinylab.runs.devices import devices
+from tinylab.runs.owner import owner_of
+from tinylab.runs.queue import Line, read_line
+from tinylab.runs.record import Run
+from tinylab.runs.status import Status, is_alive
+from tinylab.runs.store import in_runs_folder, list_runs, new_run
+from tinylab.runs.workers import Child, Spare, hand_over, record_end
 
-__all__ = ["active_run", "launch", "reap", "relaunch", "stop", "warm_up"]
+__all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
 _GRACE = 15.0  # seconds a job has to reach a safe point before it is killed
+_PULSE = 0.5  # seconds between two looks after the line
+_REST = 5.0  # seconds after a look that went wrong
+_TENDER = "tinylab-queue"
 
-
-class _Spare:
-    """One process that has already imported everything and waits to be told which run to execute.
-
-    Importing torch, diffusers and peft takes five to eight seconds on a slow machine; a spare hides that.
-    It ends by itself when its standard input closes, so it never outlives the app.
-    """
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen | None = None
-
-    def warm_up(self) -> None:
-        """Start the process, if none is waiting."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = _worker()
-
-    def take(self, waiting: Status, run: Run) -> None:
-        """Name the waiting process in the status of `run`, then hand it the run."""
-        self.warm_up()
-        process, self.process = self.process, None
-        assert process is not None and process.stdin is not None
-        _children.append(process)
-        started = psutil.Process(process.pid).create_time()
-        run.write_status(replace(waiting, pid=process.pid, process_start=started))
-        with contextlib.suppress(BrokenPipeError):  # it died just now: the status then reads as interrupted
-            process.stdin.write(f"{run.path.absolute()}\n".encode())
-            process.stdin.close()
-
-
-_spare = _Spare()
-_children: list[subprocess.Popen] = []
-_turn = threading.RLock()  # one browser tab at a time asks whether a job is at work, and starts one
+_spare = Spare()
+_children: list[Child] = []
+_turn = threading.RLock()  # for the two above
+_unstartable: set[Path] = set()  # runs that could neither be started nor told so
 
 
 def warm_up() -> None:
@@ -64,43 +50,232 @@ def warm_up() -> None:
         _spare.warm_up()
 
 
-def launch(config: JobConfig, path: Path | None = None) -> Run:
-    """Check `config`, create its run and start it in the background.
+def launch(
+    config: JobConfig, path: Path | None = None, *, owner: str = "", waits: bool = True, most: int | None = None
+) -> Run:
+    """Check `config`, create its run and start it in the background, at once or when its turn comes.
+
+    Args:
+        path: the run's folder; outside the runs folder it cannot wait.
+        owner: whose run it is, "" for nobody's.
+        waits: where no device is free, join the line; else that is refused.
+        most: how many runs of one owner may be in line.
 
     Raises:
-        BadRequest: the config is wrong, or another job is at work (one at a time on this machine).
+        BadRequest: the config is wrong, no device is free and the run does not wait, or `most` of them do already.
     """
     check(config)
     found = anchored(config)
-    with _turn:
-        _refuse_second()
-        run = Run.create(path, found) if path else new_run(found)
-        _start(run)
+    with deciding():
+        _check_room(owner, waits and (path is None or in_runs_folder(path)), most)
+        run = Run.create(path, found, owner=owner) if path else new_run(found, owner=owner)
+        _join(run)
         return run
 
 
-def relaunch(run: Run) -> None:
-    """Let a stopped, failed or interrupted run go on from its newest checkpoint."""
-    with _turn:
+def relaunch(run: Run, *, waits: bool = True, most: int | None = None) -> None:
+    """Let a stopped, failed or interrupted run go on from its newest checkpoint; it waits for its turn as a new one."""
+    with deciding():
+        reap()
         status = run.status()
         if status.active:
             raise BadRequest(f"run {run.id} is at work already")
+        if status.state == "queued":
+            raise BadRequest(f"run {run.id} is in line already; wait, or take it out")
         if status.state == "finished":
             raise BadRequest(f"run {run.id} is finished; start a new one")
         if not any(run.checkpoints.glob("*")):  # what has begun has all it needs of plans that are gone since
             check(run.config())
-        _refuse_second()
-        _start(run)
+        _check_room(owner_of(run), waits and in_runs_folder(run.path), most)
+        _join(run)
 
 
 def stop(run: Run) -> None:
-    """Ask a job to stop at its next safe point; kill it if it does not within a grace period."""
+    """Take a run out of the line. Or ask a job to stop at its next safe point; kill it if it does not within a grace.
+
+    A stopped run can go on, whether it had begun or not.
+    """
+    if _leave(run):
+        return
     status = run.status()
     if not status.active:
         return
+    child = _child(status.pid)
+    if child:
+        child.asked = True
+        _end(child.process)
+        reap()
+    else:
+        _end_foreign(run, status)
+
+
+def active_run() -> Run | None:
+    """A run that a process works on now, if any: the newest."""
+    reap()
+    return next((run for run in list_runs() if run.status().active), None)
+
+
+def reap() -> None:
+    """Collect ended child processes, so that they do not linger, and have their runs say why they ended."""
+    with _turn:
+        ended = [child for child in _children if child.process.poll() is not None]
+    if not ended:
+        return
+    with contextlib.suppress(Undecided), deciding():  # what is left undone is done when this is called again
+        for child in ended:
+            record_end(child)
+            with _turn, contextlib.suppress(ValueError):  # another thread did the same
+                _children.remove(child)
+
+
+def tend() -> None:
+    """Look after the line once: collect what has ended, start whose turn it is. Cheap where nothing has changed."""
+    reap()
+    if not runs_folder().is_dir() or not _watch.something_happened():
+        return
+    with contextlib.suppress(Undecided), deciding(0):  # who decides at this moment sees to the line, too
+        _start_next()
+
+
+def tend_always() -> None:
+    """Have a thread look after the line from now on, about twice a second; one, however often this is called.
+
+    Raises:
+        BadRequest: the number of devices is set to what is none.
+    """
+    devices()
+    with _turn:
+        if not any(thread.name == _TENDER for thread in threading.enumerate()):
+            threading.Thread(target=_tend_for_ever, name=_TENDER, daemon=True).start()
+
+
+def _tend_for_ever() -> None:
+    while True:
+        try:
+            tend()
+            time.sleep(_PULSE)
+        except Exception:  # whatever it is, those in line must not wait for ever
+            traceback.print_exc(file=sys.stderr)
+            time.sleep(_REST)
+
+
+class _Watch:
+    """What was seen at the last look at the line, to tell whether another is worth it."""
+
+    def __init__(self) -> None:
+        self._stamp, self._line = ("", 0, 0), Line()
+
+    def remember(self, stamp: tuple[str, int, int], line: Line) -> None:
+        """Keep what was seen; `stamp` is of before the look."""
+        self._stamp, self._line = stamp, line
+
+    def something_happened(self) -> bool:
+        """Whether the line has changed, or a job has ended for which somebody waits."""
+        if stamp_of_line() != self._stamp:
+            return True
+        return bool(self._line.waiting) and (bool(self._line.free) or not all(map(_works, self._line.working)))
+
+
+_watch = _Watch()
+
+
+def _works(run: Run) -> bool:
+    try:
+        return run.status().active
+    except BadRequest:
+        return False
+
+
+def _check_room(owner: str, waits: bool, most: int | None) -> None:
+    """BadRequest if a job more would have to wait and may not."""
+    reap()
+    line = read_line()
+    if len(line.free) > len(line.waiting):
+        return
+    if not waits:
+        busy = next(iter([*line.working, *line.waiting]))
+        raise BadRequest(f"run {busy.id} is at work; wait for it or stop it first")
+    own = sum(owner_of(run) == owner for run in line.waiting)
+    if most is not None and own >= most:
+        raise BadRequest(f"you have {own} jobs in line already; wait or take one out")
+
+
+def _join(run: Run) -> None:
+    """Put a run into the line, and start it if it is its turn."""
+    waiting = replace(run.stored_status(), state="queued", message="", queued=time.time(), seconds_left=None, slot=-1)
+    run.write_status(waiting)
+    changed()
+    _unstartable.discard(run.path)
+    if in_runs_folder(run.path):
+        _start_next(run)
+    else:
+        _start(run, read_line().free[0])
+
+
+def _leave(run: Run) -> bool:
+    """Take a run out of the line; False if it is not in line."""
+    if run.status().state != "queued":
+        return False
+    with deciding():
+        status = run.status()
+        if status.state != "queued":  # its turn came just now
+            return False
+        word = "went on" if status.step else "began"
+        run.write_status(replace(status, state="stopped", message=f"taken out of the queue before it {word}"))
+        changed()
+        return True
+
+
+def _start_next(asked: Run | None = None) -> None:
+    """Start those whose turn it is on the devices that are free. For who decides.
+
+    What keeps the run that was `asked` for from starting is raised; any other run says it in its status.
+    """
+    stamp, line = stamp_of_line(), read_line()
+    waiting = [run for run in line.waiting if run.path not in _unstartable]
+    for slot, run in zip(line.free, waiting, strict=False):
+        try:
+            _start(run, slot)
+        except (BadRequest, Failure, OSError) as error:
+            _refuse(run, error)
+            if asked is not None and run.path == asked.path:
+                raise
+    _watch.remember(stamp, read_line() if line.free and waiting else line)
+
+
+def _refuse(run: Run, error: Exception) -> None:
+    """Have a run say that it could not start; where it cannot even say so, it is left alone from now on."""
+    try:
+        run.write_status(replace(run.stored_status(), state="failed", message=f"it could not start: {error}"))
+    except (BadRequest, OSError):
+        _unstartable.add(run.path)
+
+
+def _start(run: Run, slot: int) -> None:
+    starting = replace(run.stored_status(), state="starting", heartbeat=time.time(), slot=slot)
+    with _turn:
+        _children.append(hand_over(_spare, run, starting))
+
+
+def _child(pid: int) -> Child | None:
+    with _turn:
+        return next((child for child in _children if child.process.pid == pid), None)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+
+
+def _end_foreign(run: Run, status: Status) -> None:
+    """End a job that another process has started: a terminal, or the app before it was started anew."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(status.pid)
-        if abs(process.create_time() - status.process_start) >= 1:
+        if not is_alive(status):
             return
         process.send_signal(signal.SIGTERM)
         try:
@@ -108,41 +283,5 @@ def stop(run: Run) -> None:
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(5)
-            run.write_status(
-                replace(run.stored_status(), state="interrupted", message="it did not stop in time and was killed")
-            )
-    reap()
-
-
-def active_run() -> Run | None:
-    """The run that a process works on now, if any."""
-    reap()
-    return next((run for run in list_runs() if run.status().active), None)
-
-
-def reap() -> None:
-    """Collect ended child processes, so that they do not linger as zombies."""
-    with _turn:
-        _children[:] = [child for child in _children if child.poll() is None]
-
-
-def _refuse_second() -> None:
-    busy = active_run()
-    if busy:
-        raise BadRequest(f"run {busy.id} is at work; wait for it or stop it first")
-
-
-def _start(run: Run) -> None:
-    waiting = replace(run.stored_status(), state="starting", message="", heartbeat=time.time(), seconds_left=None)
-    _spare.take(waiting, run)
-
-
-def _worker() -> subprocess.Popen:
-    return subprocess.Popen(
-        module_command("tinylab.runs.worker"),
-        env=module_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+            killed = "it did not stop in time and was killed"
+            run.write_status(replace(run.stored_status(), state="interrupted", message=killed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import sys
 import tempfile
@@ -72,45 +73,59 @@ class MetricsWriter:
 
 
 class MetricsReader:
-    """Reads the metrics of a run that may still be writing them. A run without metrics reads as empty."""
+    """Reads the metrics of a run that may still be writing them. A run without metrics reads as empty.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        until: the last step that is read.
+        spare: names that begin with it are read to their end; see `MetricsWriter.rewind`.
+    """
+
+    def __init__(self, path: Path, until: int = sys.maxsize, *, spare: str = "") -> None:
+        self._path, self._until, self._spare = path, until, spare
 
     def scalars(self, name: str, after: int = -1) -> list[tuple[int, float]]:
         """(step, value) pairs of one metric, in order."""
-        query = "SELECT step, value FROM scalars WHERE name = ? AND step > ? ORDER BY step"
-        return self._all(query, (name, after))
+        query = "SELECT step, value FROM scalars WHERE name = ? AND step > ? AND step <= ? ORDER BY step"
+        return self._all(query, (name, after, self._end(name)))
 
     def vectors(self, name: str, after: int = -1) -> list[tuple[int, list[float]]]:
         """(step, values) pairs of one list-valued metric, in order."""
-        query = "SELECT step, value FROM vectors WHERE name = ? AND step > ? ORDER BY step"
-        return [(step, json.loads(value)) for step, value in self._all(query, (name, after))]
+        query = "SELECT step, value FROM vectors WHERE name = ? AND step > ? AND step <= ? ORDER BY step"
+        return [(step, json.loads(value)) for step, value in self._all(query, (name, after, self._end(name)))]
 
     def last_vectors(self) -> dict[str, list[float]]:
         """The newest list of every name."""
-        query = "SELECT name, value FROM vectors WHERE step = (SELECT MAX(step) FROM vectors)"
-        return {name: json.loads(value) for name, value in self._all(query, ())}
+        query = "SELECT name, value FROM vectors WHERE step = (SELECT MAX(step) FROM vectors WHERE step <= ?)"
+        return {name: json.loads(value) for name, value in self._all(query, (self._until,))}
 
     def last_scalars(self) -> dict[str, float]:
         """The newest value of every name."""
-        query = "SELECT name, value FROM scalars WHERE step = (SELECT MAX(step) FROM scalars)"
-        return dict(self._all(query, ()))
+        query = "SELECT name, value FROM scalars WHERE step = (SELECT MAX(step) FROM scalars WHERE step <= ?)"
+        return dict(self._all(query, (self._until,)))
 
     def names(self) -> list[str]:
         """Names of all scalar metrics."""
-        return [row[0] for row in self._all("SELECT DISTINCT name FROM scalars ORDER BY name", ())]
+        found = self._all("SELECT name, MIN(step) FROM scalars GROUP BY name ORDER BY name", ())
+        return [name for name, first in found if first <= self._end(name)]
+
+    def _end(self, name: str) -> int:
+        return sys.maxsize if self._spare and name.startswith(self._spare) else self._until
 
     def _all(self, query: str, arguments: tuple) -> list[tuple]:
         if not self._path.exists():
             return []
-        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+        with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?{self._how()}", uri=True, timeout=5)) as db:
             try:
                 return db.execute(query, arguments).fetchall()
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):  # opened in the instant before the first write
                     return []
                 raise
+
+    def _how(self) -> str:
+        """Without a lock where none can be taken: a recording may lie on a disk that nobody can write."""
+        fixed = not os.access(self._path.parent, os.W_OK) and not self._path.with_name(f"{self._path.name}-wal").exists()
+        return "mode=ro&immutable=1" if fixed else "mode=ro"
 
 
 def _encode(values: Sequence[float]) -> str:

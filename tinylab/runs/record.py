@@ -5,77 +5,42 @@ status.json   state, progress, process   checkpoints/  where a stopped run goes 
 origin.json   versions, git commit       artifacts/    results: result.json, pictures
 log.txt       what the process said      plan.json     the kept layers (search, prune)
 model/        the saved model            lock          held by the process that computes
+owner.json    whose it is
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tinylab import atomic
 from tinylab.config import JobConfig, parse_config
 from tinylab.errors import BadRequest
+from tinylab.file_cache import FileCache
 from tinylab.json_file import read_object
 from tinylab.paths import exists
+from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
+from tinylab.runs.endings import last_exception, without_a_word
+from tinylab.runs.metrics_db import MetricsReader
+from tinylab.runs.owner import write_owner
+from tinylab.runs.status import ACTIVE, STATES, Status, is_alive, own_process
 
 __all__ = ["ACTIVE", "STATES", "Run", "Status", "Taken", "own_process"]
 
-ACTIVE = ("starting", "running")
-STATES = ("created", *ACTIVE, "stopped", "finished", "failed", "interrupted")
 _LARGEST = 64 * 2**20  # bytes of a file of JSON that is still read
-_MOST = 1e12  # no time, step or process number is larger
 _PACKAGES = ("tinylab", "torch", "diffusers", "peft", "numpy", "scikit-learn")
 
 
-@dataclass(frozen=True)
-class Status:
-    """How a run stands. Times are seconds since the epoch; `pid` and `process_start` name one process for sure."""
-
-    state: str = "created"  # one of STATES
-    message: str = ""
-    step: int = 0
-    steps: int = 0
-    pid: int = 0
-    process_start: float = 0.0
-    created: float = 0.0
-    heartbeat: float = 0.0
-    seconds: float = 0.0  # time computed so far, over all resumes
-    seconds_left: float | None = None
-
-    @property
-    def active(self) -> bool:
-        """True while a process works on the run."""
-        return self.state in ACTIVE
-
-    @classmethod
-    def of(cls, values: Any) -> Status:
-        """The status with these values, where each is what it should be; ValueError where one is not."""
-        status = cls(**values)
-        for name, given in asdict(status).items():
-            default = getattr(cls, name)
-            number = isinstance(given, int | float) and not isinstance(given, bool) and -_MOST < given < _MOST
-            if name == "seconds_left":
-                fits = given is None or number
-            elif isinstance(default, str):
-                fits = isinstance(given, str)
-            else:
-                fits = number and (isinstance(default, float) or isinstance(given, int))
-            if not fits:
-                raise ValueError(f"{name} cannot be {given!r}")
-        if status.state not in STATES:
-            raise ValueError(f"there is no state {status.state!r}")
-        return status
+_statuses: FileCache[Status] = FileCache()
+_configs: FileCache[JobConfig] = FileCache()
 
 
 class Taken(BadRequest):
@@ -90,8 +55,8 @@ class Run:
         self._made = False  # True where `create` made the folder itself
 
     @classmethod
-    def create(cls, path: Path, config: JobConfig) -> Run:
-        """Make a new run folder.
+    def create(cls, path: Path, config: JobConfig, *, owner: str = "") -> Run:
+        """Make a new run folder, which belongs to `owner` from the first moment on.
 
         Raises:
             Taken: something lies there, or another process makes a run there at this moment.
@@ -115,6 +80,7 @@ class Run:
             with atomic.disk_errors("free some space and start again"):
                 atomic.write_text(path / "origin.json", json.dumps(_origin(), indent=2))
                 run.write_status(Status(created=time.time()))
+                write_owner(path, owner)
                 atomic.write_text(path / "config.json", config.to_json())  # last: it makes the folder a run
         except BaseException:
             run._remove()
@@ -179,12 +145,25 @@ class Run:
     def config(self) -> JobConfig:
         """What was asked; BadRequest if the file is damaged, as for all that is read here."""
         path = self.path / "config.json"
-        return parse_config(json.dumps(_object(path, "start the job anew")), str(path))
+        return _configs.read(path, lambda: parse_config(json.dumps(_object(path, "start the job anew")), str(path)))
 
     def result(self) -> dict[str, Any]:
         """What a finished run found, {} before."""
         path = self.artifacts / "result.json"
         return _object(path, "delete it to go on without it") if exists(path) else {}
+
+    def metrics(self) -> MetricsReader:
+        """What it has measured so far."""
+        return MetricsReader(self.metrics_path)
+
+    def snapshots(self) -> list[Path]:
+        """The pictures that were drawn on the way, by their steps."""
+        found = [path for path in (self.artifacts / SNAPSHOTS).glob("*.png") if path.stem.isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem))
+
+    def activations(self) -> dict[str, Any]:
+        """The hidden values that it has measured, by model; {} before."""
+        return read_object(self.artifacts / ACTIVATIONS) or {}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store what the run found."""
@@ -192,19 +171,23 @@ class Run:
 
     def stored_status(self) -> Status:
         """The status as last written, whether its process still lives or not."""
-        path, mend = self.path / "status.json", "put {} in it, then `tinylab resume` goes on"
-        values = _object(path, mend)
-        try:
-            return Status.of(values)
-        except (TypeError, ValueError):
-            raise BadRequest(f"{path} is damaged; {mend}") from None
+        path = self.path / "status.json"
+        return _statuses.read(path, lambda: _read_status(path))
 
     def status(self) -> Status:
         """The status now: an active run whose process is gone reads as interrupted."""
         status = self.stored_status()
-        if status.active and not _alive(status):
-            return replace(status, state="interrupted", message="its process ended without a word; resume it")
+        if status.active and not is_alive(status):
+            return replace(status, state="interrupted", message=without_a_word(self._last_exception(status)))
         return status
+
+    def _last_exception(self, status: Status) -> str:
+        """The exception that the log ends with, if it is of the process that `status` names."""
+        log = self.path / "log.txt"
+        try:
+            return last_exception(log) if log.stat().st_mtime >= status.process_start else ""
+        except OSError:
+            return ""
 
     def write_status(self, status: Status) -> None:
         """Replace the status; on a full disk write it over the old one, which needs no room."""
@@ -221,18 +204,13 @@ class Run:
         atomic.sweep(self.path)
 
 
-def own_process() -> dict[str, Any]:
-    """The status fields that name this process."""
-    return {"pid": os.getpid(), "process_start": psutil.Process().create_time()}
-
-
-def _alive(status: Status) -> bool:
+def _read_status(path: Path) -> Status:
+    mend = "put {} in it, then `tinylab resume` goes on"
+    values = _object(path, mend)
     try:
-        process = psutil.Process(status.pid)
-        same = abs(process.create_time() - status.process_start) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, OverflowError, ValueError):  # the last two: no process can have this number
-        return False
+        return Status.of(values)
+    except (TypeError, ValueError):
+        raise BadRequest(f"{path} is damaged; {mend}") from None
 
 
 def _object(path: Path, mend: str) -> dict[str, Any]:

@@ -12,16 +12,19 @@ from tinylab.paths import exists, runs_folder
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run, Taken
 
-__all__ = ["damaged_runs", "find_plan", "find_run", "list_runs", "new_run"]
+__all__ = ["damaged_runs", "find_plan", "find_run", "in_runs_folder", "list_runs", "new_run"]
 
 
-def new_run(config: JobConfig) -> Run:
+_HIDDEN = "._"  # how folders begin that are kept beside the runs, such as the trash
+
+
+def new_run(config: JobConfig, *, owner: str = "") -> Run:
     """A new run of the runs folder, named by kind and time; another of the same second gets a number, too."""
     stem = runs_folder() / f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, count = stem, 1
     while True:
         try:
-            return Run.create(path, config)
+            return Run.create(path, config, owner=owner)
         except Taken:
             count += 1
             path = stem.with_name(f"{stem.name}-{count}")
@@ -37,12 +40,20 @@ def find_run(reference: str) -> Run:
     return Run.open(Path(reference))
 
 
+def in_runs_folder(path: Path) -> bool:
+    """Whether a run in this folder is among those that `list_runs` finds."""
+    return path.absolute().parent == runs_folder() and path.name[0] not in _HIDDEN
+
+
 def list_runs(kind: str | None = None) -> list[Run]:
-    """All runs of the runs folder, newest first; damaged ones and folders that are no runs are passed over."""
+    """All runs of the runs folder, newest first; damaged ones and folders that are no runs are passed over.
+
+    Those that have not changed since they were last read cost a look at two files each.
+    """
     runs = []
     for path in _folders():
         try:
-            run = Run.open(path)
+            run = Run(path)
             created, its_kind = run.stored_status().created, run.config().kind
             if kind in (None, its_kind):
                 runs.append((created, path.name, run))
@@ -68,7 +79,7 @@ def damaged_runs() -> list[tuple[Path, str]]:
 
 def _folders() -> Iterator[Path]:
     try:
-        yield from sorted(runs_folder().iterdir())
+        yield from sorted(path for path in runs_folder().iterdir() if path.name[0] not in _HIDDEN)
     except OSError:  # there are none yet, or none that can be seen
         return
 

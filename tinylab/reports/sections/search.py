@@ -14,7 +14,6 @@ from tinylab.reports.names import model_label
 from tinylab.reports.reading import keep_columns, scalar_curves, searched_depth, thinned
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.tables import blocks_table, losses_table
-from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 
 __all__ = ["search_section"]
@@ -23,7 +22,7 @@ __all__ = ["search_section"]
 def search_section(run: Run) -> Section:
     """The section of a search, finished or not."""
     config = cast(SearchConfig, run.config())
-    metrics = MetricsReader(run.metrics_path)
+    metrics = run.metrics()
     depth, result = searched_depth(metrics.last_vectors()), run.result()
     if not depth:
         return Section("Which layers to keep, learned", (_asked(config), "It has recorded no step yet."))
@@ -77,7 +76,7 @@ def _dynamics(
     steps, keep = list(columns), list(columns.values())
     strips = kept_strips({"chosen": kept}, blocks, key=run.id, heading="The layers that stay")
     heat = keep_heatmap(steps, keep, blocks, key=run.id, total_steps=total)
-    loss = MetricsReader(run.metrics_path).scalars("loss")
+    loss = run.metrics().scalars("loss")
     line = curves(
         {"loss": thinned(loss)},
         key=run.id,

@@ -12,7 +12,6 @@ from tinylab.reports.names import model_label
 from tinylab.reports.reading import number, searched_depth
 from tinylab.reports.table import Column, Row, Table
 from tinylab.runs.ground_truth import CANDIDATES
-from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run
 from tinylab.sampling import SAMPLERS
 
@@ -43,7 +42,7 @@ def losses_table(run: Run) -> Table:
 
 def blocks_table(run: Run) -> Table:
     """Every block of a search with its probability to stay and the decision, as far as the search has come."""
-    last = MetricsReader(run.metrics_path).last_vectors()
+    last = run.metrics().last_vectors()
     names = block_names(searched_depth(last))
     result = run.result()
     kept = {stack: [int(i) for i in _decision(result, last, stack)] for stack in names}

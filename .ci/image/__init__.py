@@ -1,0 +1,1 @@
+"""What a Dockerfile says, done in a folder instead of an image. Standard library alone."""

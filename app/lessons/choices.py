@@ -1,0 +1,79 @@
+"""The ground truth of digits-dit as the lessons tell it: all candidates, and what the methods chose. Free of torch."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from app.lessons.subsets import lessons_folder
+from tinylab.paths import assets_folder
+from tinylab.pruning.exhaustive import Candidate, rank_correlation
+from tinylab.runs.ground_truth import GroundTruth
+
+__all__ = ["CHOICES", "METHODS", "SEEDS", "STUDY", "Choice", "chosen", "correlation", "ground_truth", "surprises"]
+
+STUDY, CHOICES = "digits-dit", "choices.json"
+SEEDS = (0, 1, 2, 3, 4)
+_FIRST_RULES = "influence influence-clean flux-lite l2 relative-l2 sensitivity laptop first greedy beam evolution"
+METHODS: dict[str, tuple[str, ...]] = {  # what each chooses with every seed, see docs/study.md
+    "0 1 2 3 4 5": tuple(_FIRST_RULES.split()),
+    "0 1 2 3 4 6": ("learned",),
+    "0 1 2 3 4 11": ("norm-ratio",),
+    "0 1 4 5 8 9": ("learned:2:4",),
+    "0 1 2 9 10 11": ("contiguous",),
+    "0 2 4 6 8 11": ("learned:1:2",),
+    "0 2 4 7 9 11": ("oracle", "even"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of blocks that methods made: its loss right after the cut, and after fine-tuning with every seed."""
+
+    kept: str
+    methods: tuple[str, ...]
+    before: float
+    after: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the losses after fine-tuning."""
+        return statistics.mean(self.after)
+
+
+@cache
+def ground_truth() -> GroundTruth:
+    """The study that ships with the lab."""
+    return GroundTruth.open(str(assets_folder() / "studies" / STUDY))
+
+
+@cache
+def chosen() -> tuple[Choice, ...]:
+    """What the methods chose, the smallest loss right after the cut first."""
+    document: dict[str, Any] = json.loads((lessons_folder() / CHOICES).read_text())
+    before = {" ".join(row.kept): row.loss_pruned for row in ground_truth().table.rows}
+    found = [
+        Choice(row["kept"], tuple(row["methods"]), before[row["kept"]] or 0.0, tuple(row["after"]))
+        for row in document["choices"]
+    ]
+    return tuple(sorted(found, key=lambda choice: choice.before))
+
+
+def correlation() -> float:
+    """Spearman's rank correlation of the losses before and after, over the candidates that were fine-tuned."""
+    done = ground_truth().finetuned
+    return rank_correlation([before for _, before, _ in done], [after for _, _, after in done])
+
+
+def surprises() -> tuple[tuple[Candidate, float, float], tuple[Candidate, float, float]]:
+    """The candidates that fell and rose most in rank by the fine-tuning, each with its losses before and after."""
+    done = ground_truth().finetuned
+    order = {
+        at: {row.kept: rank for rank, (row, *_) in enumerate(sorted(done, key=lambda entry: entry[at]))}
+        for at in (1, 2)
+    }
+    moved = sorted(done, key=lambda entry: order[2][entry[0].kept] - order[1][entry[0].kept])
+    return moved[-1], moved[0]

@@ -1,0 +1,188 @@
+"""What the lessons say in numbers, all of it computed from recorded data."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from functools import cache
+from typing import Any
+
+from app.lessons import figures
+from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises
+from app.lessons.hidden import BIN, KS, hidden_values
+from app.lessons.subsets import COLUMNS, SPRITE, lessons_folder, subsets
+from tinylab.paths import assets_folder
+
+__all__ = ["FACTS", "candidates", "finalists", "hidden", "pairs", "recipes", "single", "switches"]
+
+_SAME = 2e-5  # losses after fine-tuning that nobody would tell apart
+
+
+def _digits() -> dict[str, Any]:
+    """Where the recorded digits are, for `static/lesson-digits.js`."""
+    return {"url": f"gradio_api/file={(lessons_folder() / SPRITE).as_posix()}", "columns": COLUMNS}
+
+
+def _full() -> float:
+    return subsets().loss[subsets().full]
+
+
+@cache
+def switches() -> dict[str, Any]:
+    """Everything about all ways to switch the blocks on and off."""
+    known = subsets()
+    return {"digits": _digits(), "loss": known.loss, "read": known.read, "learned": _learned().kept}
+
+
+@cache
+def candidates() -> dict[str, Any]:
+    """The ground truth, and the two candidates whose order the fine-tuning turns round."""
+    truth, (fallen, risen) = ground_truth(), surprises()
+    done = sorted(after for _, _, after in truth.finetuned)
+    pair = [
+        {"kept": " ".join(row.kept), "before": before, "after": after, "rank": done.index(after) + 1}
+        for row, before, after in (fallen, risen)
+    ]
+    marked = {name: (each["before"], each["after"]) for name, each in zip("AB", pair, strict=True)}
+    return {
+        "digits": _digits(),
+        "figure": figures.candidates(chosen(), marked, _full()),
+        "pair": pair,
+        "all": len(truth.table.rows),
+        "finetuned": len(done),
+        "correlation": correlation(),
+        "full": _full(),
+    }
+
+
+def _learned() -> Choice:
+    return next(choice for choice in chosen() if "learned" in choice.methods)
+
+
+@cache
+def finalists() -> dict[str, Any]:
+    """The choice with the smallest loss right after the cut, and the learned one, seed by seed."""
+    first, learned = chosen()[0], _learned()
+    differences = [ours - theirs for ours, theirs in zip(learned.after, first.after, strict=True)]
+    places = sorted(row.loss_pruned or 0.0 for row in ground_truth().table.rows)
+    return {
+        "figure": figures.seeds(first, learned, SEEDS),
+        "first": {"kept": first.kept, "before": first.before, "after": first.mean, "rules": len(first.methods)},
+        "learned": {
+            "kept": learned.kept,
+            "before": learned.before,
+            "after": learned.mean,
+            "rank": places.index(learned.before) + 1,
+        },
+        "all": len(places),
+        "seeds": len(SEEDS),
+        "better": sum(difference < -_SAME for difference in differences),
+        "same": sum(abs(difference) <= _SAME for difference in differences),
+        "difference": statistics.mean(differences),
+        "error": statistics.stdev(differences) / len(differences) ** 0.5,
+        "digits": _digits(),
+    }
+
+
+@cache
+def single() -> dict[str, Any]:
+    """The loss without each block alone."""
+    known = subsets()
+    losses = [known.without(i) for i in range(known.blocks)]
+    worst, mildest = losses.index(max(losses)), losses.index(min(losses))
+    return {
+        "digits": _digits(),
+        "figure": figures.block_bars(losses, _full()),
+        "losses": losses,
+        "full": _full(),
+        "worst": worst,
+        "mildest": mildest,
+    }
+
+
+@cache
+def pairs() -> dict[str, Any]:
+    """Whether the damage of two blocks is the sum of their damages."""
+    known, full = subsets(), _full()
+    alone = [known.without(i) - full for i in range(known.blocks)]
+    extra: list[list[float | None]] = [[None] * known.blocks for _ in alone]
+    for i in range(known.blocks):
+        for j in range(i):
+            both = known.loss[known.full ^ 1 << i ^ 1 << j] - full
+            extra[i][j] = round(both - alone[i] - alone[j], 5)
+    _, first, second = max((extra[i][j] or 0.0, j, i) for i in range(known.blocks) for j in range(i))
+    together = known.loss[known.full ^ 1 << first ^ 1 << second] - full
+    return {
+        "figure": figures.pair_heatmap(extra),
+        "first": first,
+        "second": second,
+        "alone": [alone[first], alone[second]],
+        "sum": alone[first] + alone[second],
+        "together": together,
+        "ratio": together / (alone[first] + alone[second]),
+    }
+
+
+_TOLD = ("student", "teacher", "furthest", "masked", "carried", "separate")
+
+
+@cache
+def hidden() -> dict[str, Any]:
+    """Hidden values, and what a mask leaves out, for every block of a student that differs from its teacher."""
+    document = hidden_values()
+    models = [
+        {
+            "model": each["model"],
+            "pairs": [
+                {
+                    **{
+                        name: pair[name] for name in ("student", "teacher", "furthest", "masked", "carried", "separate")
+                    },
+                    "counts": figures.hidden_counts(pair["counts"], BIN),
+                    "curves": figures.mask_curves(KS, pair["masked"], pair["carried"]),
+                }
+                for pair in each["pairs"]
+                if pair["gap"] > 0
+            ],
+        }
+        for each in document["models"]
+    ]
+    return {"ks": KS, "models": models, "images": document["images"]}
+
+
+_SHOWN = {  # recipes of docs/study.md, and what the lesson calls them
+    "diffusion": "diffusion",
+    "logit": "logit",
+    "feature": "feature",
+    "masked-kd": "masked",
+    "feature:beta=0.1+layer_map=span+warm_start=linear": "best",
+}
+
+
+@cache
+def recipes() -> dict[str, Any]:
+    """What losses of recovery are worth on digits-dit."""
+    cells = json.loads((assets_folder() / "studies" / "recovery" / "digits-dit.json").read_text())["cells"]
+    found = {name: [cell["loss"] for cell in cells if cell["recipe"] == recipe] for recipe, name in _SHOWN.items()}
+    rows = [
+        (name, statistics.mean(losses), statistics.stdev(losses) / len(losses) ** 0.5) for name, losses in found.items()
+    ]
+    means = {name: mean for name, mean, _ in rows}
+    return {
+        "figure": figures.recipe_bars(rows, _full()),
+        "means": means,
+        "full": _full(),
+        "seeds": len(found["diffusion"]),
+        "regained": (means["diffusion"] - means["logit"]) / (means["diffusion"] - _full()),
+    }
+
+
+FACTS = {
+    "switches": switches,
+    "candidates": candidates,
+    "finalists": finalists,
+    "single": single,
+    "pairs": pairs,
+    "hidden": hidden,
+    "recipes": recipes,
+}

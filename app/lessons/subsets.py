@@ -1,0 +1,72 @@
+"""The recorded results of every way to switch the blocks of digits-dit on and off. Free of torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tinylab.paths import assets_folder
+
+__all__ = ["COLUMNS", "LEVELS", "SETTINGS", "SPRITE", "TABLE", "Subsets", "lessons_folder", "subsets"]
+
+SPRITE, TABLE = "subsets.png", "subsets.json"
+COLUMNS, LEVELS = 64, 16  # masks in a row of the sprite, greys in it
+SETTINGS: dict[str, Any] = {
+    "model": "digits-dit",
+    "sampler": "ddim",
+    "steps": 20,
+    "guidance": 1.5,
+    "seed": 0,
+}
+
+
+def lessons_folder() -> Path:
+    """Where the recorded data of the lessons lies."""
+    return assets_folder() / "lessons"
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """By mask, bit i for block i: the held-out loss, and which of the ten digits are read, bit c for class c."""
+
+    loss: tuple[float, ...]
+    read: tuple[int, ...]
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks of the model."""
+        return len(self.loss).bit_length() - 1
+
+    @property
+    def full(self) -> int:
+        """The mask with all blocks on."""
+        return len(self.loss) - 1
+
+    def without(self, block: int) -> float:
+        """The loss with this block alone switched off."""
+        return self.loss[self.full ^ 1 << block]
+
+    def keeping(self, count: int) -> list[int]:
+        """All masks that leave `count` blocks on, the smallest loss first."""
+        return sorted((m for m in range(len(self.loss)) if m.bit_count() == count), key=lambda mask: self.loss[mask])
+
+    @staticmethod
+    def levels(mask: int) -> np.ndarray:
+        """The ten digits of a mask as grey levels, (10, 8, 8)."""
+        with Image.open(lessons_folder() / SPRITE) as sprite:
+            row, column = divmod(mask, COLUMNS)
+            tile = np.asarray(sprite.crop((column * 80, row * 8, column * 80 + 80, row * 8 + 8)))
+        return tile.reshape(8, 10, 8).transpose(1, 0, 2)
+
+
+@cache
+def subsets() -> Subsets:
+    """What was recorded."""
+    table = json.loads((lessons_folder() / TABLE).read_text())
+    return Subsets(tuple(table["loss"]), tuple(table["read"]))

@@ -1,0 +1,168 @@
+// Tips: what a control is for (texts of tips.toml, by element id) and what a term means (glossary.toml). They appear on
+// hover and on focus by key, Escape closes them, and aria-describedby ties them to what they are about.
+window.tinylab.tips = (() => {
+  const { tinylab } = window;
+  const MARKED = ".tl-intro .md, .tl-help .md"; // prose in which terms are marked
+  const NAMED = ".tl-live th, .tl-live h4, .tl-card th, .tl-figure span"; // titles that may be a term themselves
+  const WAIT = 350, LEAVE = 200; // milliseconds
+  const words = new Map(); // by what a term looks like in small letters: its key, and how it must be written if that matters
+  let tip = null, about = null, byKey = false, timer = null;
+
+  for (const key of tinylab.glossary.keys) {
+    const { name, words: several } = tinylab.glossary.term(key);
+    for (const word of [...several.split(", "), name]) {
+      const exact = /\p{Lu}.*\p{Lu}|^\p{Lu}{1,3}$/u.test(word) ? word : null; // IS is a score, is is not
+      if (!words.has(word.toLowerCase())) words.set(word.toLowerCase(), { key, exact });
+    }
+  }
+  const listed = [...words.keys()].sort((a, b) => b.length - a.length).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const form = new RegExp(`(?<![\\p{L}\\p{N}-])(${listed.join("|")})(?![\\p{L}\\p{N}-])`, "giu");
+
+  const termOf = (text) => {
+    const found = words.get(text.trim().toLowerCase());
+    return found && (!found.exact || found.exact === text.trim()) ? found.key : null;
+  };
+
+  // The tip of a control, or of all whose ids end so: "search-stop" or "any.stop".
+  const tipOf = (id) => [`tips.${id}`, `tips.any.${id.slice(id.indexOf("-") + 1)}`].map((key) => [key, tinylab.text(key)])
+    .find(([key, said]) => said !== key)?.[1];
+
+  // Make the first occurrence of every term in a piece of prose a button that explains it.
+  function mark(prose) {
+    const seen = new Set(), nodes = [];
+    const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT, (node) =>
+      (node.parentElement.closest("button, a, code, h1, h2, h3, .katex") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+    while (walker.nextNode()) nodes.push(walker.currentNode);
+    for (const node of nodes) {
+      const pieces = [];
+      let from = 0;
+      for (const found of node.data.matchAll(form)) {
+        const { key, exact } = words.get(found[0].toLowerCase());
+        if (seen.has(key) || (exact && exact !== found[0])) continue;
+        seen.add(key);
+        pieces.push(node.data.slice(from, found.index), button(key, found[0]));
+        from = found.index + found[0].length;
+      }
+      if (from) node.replaceWith(...pieces, node.data.slice(from));
+    }
+    prose.dataset.marked = prose.textContent.length;
+  }
+
+  function button(key, said) {
+    const made = document.createElement("button");
+    Object.assign(made, { type: "button", className: "tl-term", textContent: said });
+    made.dataset.term = key;
+    return made;
+  }
+
+  function sweep() {
+    for (const prose of document.querySelectorAll(MARKED)) {
+      if (prose.textContent.trim() && prose.dataset.marked !== String(prose.textContent.length)) mark(prose);
+    }
+    for (const title of document.querySelectorAll(NAMED)) {
+      if (title.dataset.term) continue;
+      const key = termOf(title.textContent.replace(/\s*\([^)]*\)\s*$/, ""));
+      if (!key) continue;
+      title.dataset.term = key;
+      if (!title.querySelector("button")) title.tabIndex = 0;
+    }
+    for (const head of document.querySelectorAll(".gr-accordion > button.label-wrap")) {
+      head.setAttribute("aria-expanded", String(head.classList.contains("open")));
+    }
+    for (const group of document.querySelectorAll("fieldset.block:not([aria-label])")) {
+      const label = group.querySelector("[data-testid=block-info]")?.textContent.trim();
+      if (label) group.setAttribute("aria-label", label);
+    }
+  }
+
+  // What is told of an element: its term, else the tip of the control that it belongs to.
+  function told(target) {
+    const place = target.closest("[data-term]");
+    if (place) return { anchor: place, said: tinylab.text(`glossary.${place.dataset.term}.short`) };
+    const label = target.closest("[data-testid=block-info], .block label, button, input, textarea, [role=combobox]");
+    if (!label) return null;
+    const control = label.closest("[id^='tab-'] [id*='-']:is(.block, button)");
+    const said = control && !control.matches("[id$='-live']") && tipOf(control.id);
+    return said ? { anchor: label, said } : null;
+  }
+
+  function box() {
+    if (tip) return tip;
+    tip = document.createElement("div");
+    Object.assign(tip, { className: "tl-tip", id: "tl-tip", hidden: true });
+    tip.setAttribute("role", "tooltip");
+    tip.setAttribute("translate", "no");
+    tip.addEventListener("pointerenter", () => clearTimeout(timer));
+    tip.addEventListener("pointerleave", () => hideSoon());
+    document.body.append(tip);
+    return tip;
+  }
+
+  function show({ anchor, said }) {
+    hide();
+    about = anchor;
+    box().textContent = said;
+    tip.hidden = false;
+    const place = anchor.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
+    const left = Math.max(8, Math.min(place.left, window.innerWidth - width - 8));
+    const below = place.bottom + 8 + height < window.innerHeight || place.top < height + 8;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${below ? place.bottom + 8 : place.top - height - 8}px`;
+    describe(anchor, true);
+  }
+
+  // What an element is described by, with the tip or without it.
+  function describe(element, on) {
+    const others = (element.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== "tl-tip");
+    const ids = on ? [...others, "tl-tip"] : others;
+    if (ids.length) element.setAttribute("aria-describedby", ids.join(" ")); else element.removeAttribute("aria-describedby");
+  }
+
+  function hide() {
+    clearTimeout(timer);
+    if (about) describe(about, false);
+    about = null;
+    if (tip) tip.hidden = true;
+  }
+
+  function hideSoon() {
+    clearTimeout(timer);
+    timer = setTimeout(hide, LEAVE);
+  }
+
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType === "touch" || !(event.target instanceof Element) || event.target.closest(".tl-tip")) return;
+    const found = told(event.target);
+    if (!found) { if (about) hideSoon(); return; }
+    clearTimeout(timer);
+    if (found.anchor !== about) timer = setTimeout(() => show(found), WAIT);
+  });
+  document.addEventListener("pointerdown", () => { byKey = false; hide(); }, true);
+  document.addEventListener("keydown", (event) => {
+    byKey = event.key === "Tab" || event.key.startsWith("Arrow");
+    if (event.key === "Escape" && about) hide();
+  }, true);
+  document.addEventListener("focusin", (event) => {
+    if (!(event.target instanceof Element)) return;
+    const found = (byKey || event.target.matches(".tl-term")) && told(event.target);
+    if (found) show({ ...found, anchor: event.target.closest("[data-term]") ?? event.target });
+    else hide();
+  });
+  document.addEventListener("focusout", () => { if (about) hideSoon(); });
+  document.addEventListener("scroll", () => { if (about && !about.matches(":focus")) hide(); }, { capture: true, passive: true });
+  document.addEventListener("click", (event) => {
+    const key = event.target.closest?.(".tl-term")?.dataset.term;
+    if (key) { hide(); tinylab.glossary.open(key); }
+  });
+
+  let planned = null;
+  const plan = () => { planned ??= setTimeout(() => { planned = null; sweep(); }, 250); };
+  function follow() {
+    plan();
+    new MutationObserver(plan).observe(document.body, { subtree: true, childList: true });
+    document.addEventListener("click", plan); // accordions say by a class whether they are open
+  }
+  if (document.body) follow(); else document.addEventListener("DOMContentLoaded", follow);
+
+  return { hide, tipOf };
+})();

@@ -1,0 +1,46 @@
+"""Stops jobs that compute longer than a public lab allows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+from app.house import house
+from app.run_ids import UNREADABLE
+from tinylab.errors import Failure
+from tinylab.runs.launch import stop
+from tinylab.runs.store import list_runs
+
+__all__ = ["stop_overdue", "watch"]
+
+_PAUSE = 5.0  # seconds between two looks
+
+
+def stop_overdue(minutes: float) -> list[str]:
+    """Stop every job that has computed for longer; the ids of their runs."""
+    stopped = []
+    for run in list_runs():
+        try:
+            status = run.status()
+            if not status.active or status.seconds <= 60 * minutes:
+                continue
+            stop(run)
+            words = f"stopped after {minutes:g} minutes, the most in a public lab; ask for fewer steps"
+            run.write_status(replace(run.stored_status(), message=words))
+            stopped.append(run.id)
+        except (*UNREADABLE, Failure):
+            continue
+    return stopped
+
+
+def watch() -> None:
+    """Look after the jobs of a public lab from now on, in the background."""
+    if house().public:
+        threading.Thread(target=_watch, name="warden", daemon=True).start()
+
+
+def _watch() -> None:
+    while True:
+        stop_overdue(house().limits.minutes)
+        time.sleep(_PAUSE)

@@ -1,0 +1,34 @@
+"""Whether everything that pages and reports read of a run can be read: asked of runs that strangers have packed."""
+
+from __future__ import annotations
+
+import re
+
+from tinylab.config import CompareConfig
+from tinylab.errors import BadRequest
+from tinylab.reports.reading import as_result
+from tinylab.reports.sections import section_of
+from tinylab.runs.record import Run
+
+__all__ = ["check_readable"]
+
+
+def check_readable(run: Run) -> None:
+    """BadRequest if what a run has stored does not have the shape that its kind of job gives it."""
+    try:
+        with as_result(run):
+            for table in section_of(run).tables:
+                table.to_html()
+            if isinstance(run.config(), CompareConfig):
+                _check_models(run)
+    except BadRequest:
+        raise
+    except Exception as error:  # whatever a stranger has thought of
+        raise BadRequest(f"what run {run.id} has stored is damaged ({type(error).__name__}); pack it anew") from None
+
+
+def _check_models(run: Run) -> None:
+    """The models of a comparison lie in its own folder: menus offer them by the paths in its result."""
+    for row in run.result().get("rows", []):
+        if not re.fullmatch(r"models/\d{1,4}", str(row["model"])):
+            raise ValueError("a model lies somewhere else")

@@ -1,0 +1,96 @@
+"""Whose a run is, and who else may look at it: `owner.json` in the run folder.
+
+{"owner": NAME, "readers": [NAME, ...]}. Names are opaque; a run without the file, or with a damaged one, is nobody's.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinylab import atomic
+from tinylab.errors import BadRequest
+from tinylab.file_cache import FileCache
+from tinylab.json_file import read_object
+
+if TYPE_CHECKING:
+    from tinylab.runs.record import Run
+
+__all__ = ["FILE", "LONGEST", "MOST_READERS", "add_reader", "owner_of", "readers_of", "set_owner", "write_owner"]
+
+FILE = "owner.json"
+LONGEST = 200  # characters of a name
+MOST_READERS = 500
+_LARGEST = 2**20  # bytes of a file that is still read
+
+
+@dataclass(frozen=True)
+class _People:
+    owner: str = ""
+    readers: tuple[str, ...] = ()
+
+
+_NOBODY = _People()
+_kept: FileCache[_People] = FileCache()
+_turn = threading.Lock()  # two readers that are added at once are both kept
+
+
+def owner_of(run: Run) -> str:
+    """The name of the owner, "" for a run that is nobody's."""
+    return _people(run.path).owner
+
+
+def readers_of(run: Run) -> tuple[str, ...]:
+    """Those besides the owner to whom the run was shown, oldest first."""
+    return _people(run.path).readers
+
+
+def set_owner(run: Run, owner: str) -> None:
+    """Make the run somebody's; its readers stay."""
+    with _turn:
+        _write(run.path, replace(_people(run.path), owner=_name(owner)))
+
+
+def add_reader(run: Run, reader: str) -> None:
+    """Let somebody else look at the run. Of more than `MOST_READERS` the oldest lose it."""
+    with _turn:
+        people = _people(run.path)
+        if _name(reader) not in (*people.readers, ""):
+            _write(run.path, replace(people, readers=(*people.readers, reader)[-MOST_READERS:]))
+
+
+def write_owner(folder: Path, owner: str) -> None:
+    """Write the owner of a run that is being made in `folder`; nothing for ""."""
+    if _name(owner):
+        _write(folder, _People(owner))
+
+
+def _people(folder: Path) -> _People:
+    path = folder / FILE
+    return _kept.read(path, lambda: _read(path))
+
+
+def _read(path: Path) -> _People:
+    found = read_object(path, _LARGEST) or {}
+    owner, readers = found.get("owner", ""), found.get("readers", [])
+    if not _fits(owner) or not isinstance(readers, list) or not all(_fits(reader) and reader for reader in readers):
+        return _NOBODY
+    return _People(owner, tuple(readers[-MOST_READERS:]))
+
+
+def _write(folder: Path, people: _People) -> None:
+    text = json.dumps({"owner": people.owner, "readers": list(people.readers)})
+    atomic.write_text(folder / FILE, text)
+
+
+def _fits(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= LONGEST
+
+
+def _name(given: object) -> str:
+    if not _fits(given):
+        raise BadRequest(f"the name of an owner or reader is text of at most {LONGEST} characters")
+    return str(given)

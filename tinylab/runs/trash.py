@@ -1,0 +1,148 @@
+"""Deleting a run is moving it away: `.trash/` in the runs folder, from where it comes back until a week has passed.
+
+When a run was deleted is the time of its folder there, so that deleting works on a full disk, too.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylab import atomic
+from tinylab.errors import BadRequest
+from tinylab.paths import exists, runs_folder
+from tinylab.runs.record import Run
+from tinylab.runs.sole import sole_process
+
+__all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "refuse_busy", "restore"]
+
+WEEK = 7 * 24 * 3600.0  # seconds
+_QUEUED = "queued"
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """A deleted run.
+
+    Attributes:
+        deleted: when, in seconds since the epoch.
+    """
+
+    run: Run
+    deleted: float
+
+
+def trash_folder() -> Path:
+    """Where deleted runs lie."""
+    return runs_folder() / ".trash"
+
+
+def delete(run: Run) -> str:
+    """Move a run to the trash; what it is called there, which `restore` takes.
+
+    Raises:
+        BadRequest: it is at work or waits for its turn, or lies somewhere else.
+    """
+    if run.path.absolute().parent != runs_folder():
+        raise BadRequest(f"{run.path} lies outside of {runs_folder()}; remove that folder by hand")
+    refuse_busy(run, "delete")
+    trash_folder().mkdir(parents=True, exist_ok=True)
+    with sole_process(run):  # nobody begins to compute it meanwhile
+        os.utime(run.path)
+        return _move(run.path)
+
+
+def _move(folder: Path) -> str:
+    """Move a folder to the trash under its name, or with a number where that is taken."""
+    target, count = trash_folder() / folder.name, 1
+    while True:
+        try:
+            if not target.exists():
+                os.rename(folder, target)  # fails where another process has just put a folder with files
+                return target.name
+        except FileNotFoundError:
+            raise BadRequest(f"run {folder.name} is gone already") from None
+        except OSError:
+            if not target.exists():
+                raise
+        count += 1
+        target = target.with_name(f"{folder.name}-{count}")
+
+
+def restore(trashed_id: str) -> Run:
+    """Move a deleted run back.
+
+    Raises:
+        BadRequest: it is not in the trash, or a run of that name is there again.
+    """
+    folder = find_trashed(trashed_id).run.path
+    target = runs_folder() / folder.name
+    if target.exists():
+        raise BadRequest(f"a run {folder.name} is there again; rename or delete that one first")
+    try:
+        os.rename(folder, target)
+    except FileNotFoundError:
+        raise BadRequest(f"run {folder.name} is gone from the trash") from None
+    except OSError:
+        if not target.exists():
+            raise
+        raise BadRequest(f"a run {folder.name} is there again; rename or delete that one first") from None
+    return Run.open(target)
+
+
+def find_trashed(trashed_id: object) -> Trashed:
+    """The deleted run of that name; BadRequest if there is none. The name may come from outside."""
+    sound = isinstance(trashed_id, str) and trashed_id and trashed_id[0] != "." and Path(trashed_id).name == trashed_id
+    folder = trash_folder() / str(trashed_id)
+    if not sound or not exists(folder / "config.json"):
+        raise BadRequest("that run is not in the trash; `tinylab trash` lists what is")
+    return Trashed(Run.open(folder), folder.stat().st_mtime)
+
+
+def list_trash() -> list[Trashed]:
+    """All deleted runs, the one deleted last first."""
+    found = []
+    for folder in _folders():
+        try:
+            found.append(find_trashed(folder.name))
+        except (BadRequest, OSError):  # restored meanwhile
+            continue
+    return sorted(found, key=lambda trashed: trashed.deleted, reverse=True)
+
+
+def empty_trash(*, older_than: float = 0.0) -> int:
+    """Remove for good what was deleted longer than that many seconds ago; how many runs those were.
+
+    The app does so for a `WEEK` when it starts.
+    """
+    gone, now = 0, time.time()
+    for folder in _folders():
+        try:
+            due = now - folder.stat().st_mtime >= older_than
+        except OSError:  # somebody was faster
+            continue
+        if due:
+            atomic.remove_folder(folder)
+            gone += 1
+    for leftover in trash_folder().glob(".*.part"):  # of removals that were killed
+        atomic.remove_folder(leftover)
+    return gone
+
+
+def refuse_busy(run: Run, verb: str) -> None:
+    """BadRequest while the run is at work or waits for its turn."""
+    state = run.status()
+    if state.active:
+        raise BadRequest(f"run {run.id} is at work; stop it, then {verb} it")
+    if state.state == _QUEUED:
+        raise BadRequest(f"run {run.id} waits for its turn; stop it, then {verb} it")
+
+
+def _folders() -> Iterator[Path]:
+    try:
+        yield from sorted(path for path in trash_folder().iterdir() if not path.name.startswith("."))
+    except OSError:  # nothing was ever deleted
+        return
