@@ -13,6 +13,7 @@ def main() -> None:
     """Build and serve the page until interrupted."""
     from starlette.middleware import Middleware
 
+    from app.downloads import ROUTES
     from app.house import house
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
@@ -20,7 +21,9 @@ def main() -> None:
     from app.visitors import VisitorCookie
     from app.warden import watch
     from tinylab.runs.launch import tend_always, warm_up
+    from tinylab.runs.trash import WEEK, empty_trash
 
+    empty_trash(older_than=WEEK)
     warm_up()
     tend_always()
     watch()
@@ -34,7 +37,7 @@ def main() -> None:
         ssr_mode=False,
         max_file_size=largest_upload(),
         auth=list(house().login) or None,
-        app_kwargs={"middleware": [Middleware(VisitorCookie)]},
+        app_kwargs={"routes": ROUTES, "middleware": [Middleware(VisitorCookie)]},
     )
 
 

@@ -10,6 +10,7 @@ import plotly
 
 from app.context import attach
 from app.lab import Lab, model_chip
+from app.line import line_chip
 from app.links import link_keeper
 from app.tabs import TABS
 from app.texts import text, words_script
@@ -88,6 +89,7 @@ def build_page() -> gr.Blocks:
         with gr.Row(elem_classes="tl-top"):
             gr.HTML(_HEADER, apply_default_css=False)
             lab = Lab(model=model_chip(), followed=gr.State(None))
+            line_chip()
             tools()
             link_keeper()
         opened = {}

@@ -19,7 +19,13 @@ from app.views.settings import CHOICES, LABELS, LOSS_INFOS
 __all__ = ["is_said", "shown_words"]
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SOURCES = ("app/views", "tinylab/figures", "tinylab/reports/tables", "tinylab/reports/comparison.py", "app/tabs/load.py")
+_SOURCES = (
+    "app/views",
+    "tinylab/figures",
+    "tinylab/reports/tables",
+    "tinylab/reports/comparison.py",
+    "app/tabs/load.py",
+)
 _NAMED = ("heading", "unit", "label", "title")  # arguments that are shown wherever they are given
 _PLACES = {"Column": 1, "Table": 1, "axis": 0, "log_axis": 0, "losses": 1}  # arguments that are shown, by function
 _MARKUP = re.compile(r"<(h[1-6]|b|span|p)[^<>]*>([^<>{}]+)</")  # words between tags
@@ -71,8 +77,10 @@ def is_said(words: str, known: dict[str, str], texts: frozenset[str] | None = No
     if words in known or words in (texts if texts is not None else frozenset(entries("en").values())):
         return True
     filled = words.replace("{}", "7")
-    return any(_form(pattern).fullmatch(filled) for pattern in known if "{}" in pattern)
+    return any(_form(pattern).fullmatch(filled) for pattern in known if "{" in pattern)
 
 
 def _form(pattern: str) -> re.Pattern[str]:
-    return re.compile("(.+?)".join(map(re.escape, pattern.split("{}"))), re.DOTALL)
+    places = {"{}": "(.+?)", "{#}": r"([\d.,:%×±+−–-]+)"}
+    parts = re.split(r"(\{#?\})", pattern)
+    return re.compile("".join(places.get(part, re.escape(part)) for part in parts), re.DOTALL)

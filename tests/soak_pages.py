@@ -171,7 +171,9 @@ def report(alone: list[Window], asked: list[Window], pages: int) -> bool:
     print(
         f"the search: {rates[0]:.2f} steps a second alone, {rates[1]:.2f} with {pages} pages: {slowdown:+.1f}% slower"
     )
-    app, crowd = (100 * sum(part) / seconds for part in zip(*((w.app_seconds, w.crowd_seconds) for w in asked)))
+    app, crowd = (
+        100 * sum(part) / seconds for part in ([w.app_seconds for w in asked], [w.crowd_seconds for w in asked])
+    )
     print(f"of one core the app takes {app:.0f}%, and the pages of this test, which would be elsewhere, {crowd:.0f}%")
     met = p95 < LONGEST_ANSWER and slowdown <= MOST_SLOWDOWN
     print(
@@ -186,7 +188,7 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def in_browser(url: str, run: str, crowd: subprocess.Popen, seconds: float) -> None:
-    """Print what a real page is answered while the others ask, too. It draws on the same cores, so no goal hangs on it."""
+    """Print how a real page is answered beside the others. It draws on the same cores, so no goal hangs on it."""
     from playwright.sync_api import sync_playwright
 
     program = next(
@@ -214,7 +216,8 @@ def in_browser(url: str, run: str, crowd: subprocess.Popen, seconds: float) -> N
     crowd.stdout.readline()
     p50, p95 = _quantile(times, 0.5), _quantile(times, 0.95)
     print(
-        f"a real page beside them: {len(times)} answers, p50 {p50:.0f} ms, p95 {p95:.0f} ms, at most {max(times):.0f} ms"
+        f"a real page beside them: {len(times)} answers,"
+        f" p50 {p50:.0f} ms, p95 {p95:.0f} ms, at most {max(times, default=0):.0f} ms"
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from app.panel import launch_form
 from app.tabs.finetune import make_config
 from app.tabs.finetune_fields import more_fields, only_used, plain_fields, recipe_values
+from app.texts import english
 from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use, setting_words
 from app.visitors import HOME
 from tinylab.config import FinetuneConfig
@@ -37,10 +38,10 @@ def values_of(fields: dict[str, Any]) -> dict[str, Any]:
 
 def test_form_asks_for_every_setting_that_is_not_left_to_the_command_line(fields: dict[str, Any]) -> None:
     assert set(fields) == set(FinetuneConfig.model_fields) - NOT_ASKED | {"model"}
-    labels = [field.label for name, field in fields.items() if name != "model"]
+    labels = [english(field.label) for name, field in fields.items() if name != "model"]
     assert len(set(labels)) == len(labels)
     named = set(fields) & set(LABELS) - {"model"}
-    assert {name: fields[name].label for name in named} == {name: LABELS[name] for name in named}
+    assert {name: english(fields[name].label) for name in named} == {name: LABELS[name] for name in named}
 
 
 def test_untouched_form_is_the_quick_recipe(fields: dict[str, Any]) -> None:
@@ -139,7 +140,7 @@ def test_fields_that_a_choice_does_not_look_at_are_hidden_and_never_left_empty()
     assert {name for name, update in found.items() if update["visible"]} == {"alpha"}
     assert found["mask_sigma"]["value"] == 2.0
     assert "value" not in found["alpha"] and "value" not in found["beta"]
-    assert (loss["info"], heading["visible"]) == ("also from the teacher's output", True)
+    assert (english(loss["info"]), heading["visible"]) == ("also from the teacher's output", True)
     *updates, loss, heading = only_used("quick", finetune_config("quick", loss="diffusion").model_dump())
     assert not heading["visible"] and not any(update["visible"] for update in updates)
 

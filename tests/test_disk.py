@@ -109,9 +109,8 @@ def stop_after(run: Run, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_thinned_run_is_resumed_to_the_very_same_end(
     tiny_folder: str, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = SearchConfig.create(
-        model=tiny_folder, pattern="1:2", steps=6, batch_size=8, threads=1, log_every=1, checkpoint_every=1
-    )
+    common = {"batch_size": 8, "threads": 1, "log_every": 1, "checkpoint_every": 1, "scored_samples": 0}
+    config = FinetuneConfig.create(model=tiny_folder, indices=(0, 2), steps=6, snapshot_every=0, **common)
     straight, thinned = start_run(config), start_run(config)
     execute(straight, quiet=True)
     stop_after(thinned, 4, monkeypatch)

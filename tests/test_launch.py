@@ -103,6 +103,7 @@ def test_a_second_job_waits_and_starts_when_the_first_ends(tiny_folder):
     assert second.result()["kept"] == {"blocks": [0]}
 
 
+@pytest.mark.slow
 def test_two_devices_take_two_jobs_at_once_and_each_knows_its_own(tiny_folder, monkeypatch):
     monkeypatch.setenv("TINYLAB_DEVICES", "2")
     pair = [launch.launch(long_search(tiny_folder)) for _ in range(2)]
@@ -113,7 +114,7 @@ def test_two_devices_take_two_jobs_at_once_and_each_knows_its_own(tiny_folder, m
     assert [run.status().slot for run in pair] == [0, 1]
     launch.stop(pair[1])
     launch.tend()
-    assert (third.status().state, third.status().slot) == ("starting", 1)
+    assert (third.status().active, third.status().slot) == (True, 1)
 
 
 def test_a_run_taken_out_of_the_line_never_began_and_can_go_on(tiny_folder):
@@ -140,7 +141,7 @@ def test_a_stopped_run_goes_to_the_end_of_the_line(tiny_folder):
     second = launch.launch(long_search(tiny_folder))
     launch.stop(first)
     launch.relaunch(first)
-    assert [run.status().state for run in (first, second)] == ["queued", "starting"]
+    assert (first.status().state, second.status().active) == ("queued", True)
     launch.stop(first)
     assert first.status().message == "taken out of the queue before it went on"
 
@@ -148,7 +149,7 @@ def test_a_stopped_run_goes_to_the_end_of_the_line(tiny_folder):
 def test_an_owner_may_have_so_many_jobs_in_line(tiny_folder, runs):
     make_run(runs, short_prune(tiny_folder), "busy", state="running", **own_process())
     launch.launch(short_prune(tiny_folder), owner="ann", most=1)
-    with pytest.raises(BadRequest, match="^you have 1 jobs in line already; wait or take one out$"):
+    with pytest.raises(BadRequest, match="^you have 1 job in line already; wait or take one out$"):
         launch.launch(short_prune(tiny_folder), owner="ann", most=1)
     launch.launch(short_prune(tiny_folder), owner="bob", most=1)
     assert len(list_runs()) == 3
@@ -164,6 +165,7 @@ def test_a_run_outside_the_runs_folder_cannot_wait(tiny_folder, runs, tmp_path):
     await_state(run, "finished")
 
 
+@pytest.mark.slow
 def test_a_lab_started_anew_goes_on_with_the_line(tiny_folder):
     script = (
         "import sys; from launched_jobs import *; from tinylab.runs import launch\n"
@@ -197,9 +199,11 @@ def test_two_labs_that_tend_one_line_start_one_job(tiny_folder, runs):
         lab.stdin.flush()
     started = [name for lab in labs for name in lab.communicate()[0].split()]
     assert started == ["run0"]
-    assert [find_run(f"run{number}").status().state for number in range(3)] == ["starting", "queued", "queued"]
+    statuses = [find_run(f"run{number}").status() for number in range(3)]
+    assert statuses[0].active and [status.state for status in statuses[1:]] == ["queued", "queued"]
 
 
+@pytest.mark.slow
 def test_one_thread_sees_to_the_line_by_itself(tiny_folder):
     script = (
         "import sys, threading, time; from launched_jobs import *; from tinylab.runs import launch\n"
@@ -223,7 +227,7 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     assert looks == []
     busy.write_status(Status(state="stopped"))
     launch.tend()
-    assert looks and queued.status().state == "starting"
+    assert looks and queued.status().active
 
 
 def test_a_run_that_cannot_start_says_so_and_the_next_one_does(tiny_folder, runs, monkeypatch):
@@ -277,6 +281,21 @@ def test_a_number_that_another_process_has_got_is_not_taken_for_the_job(tiny_fol
     run.write_status(replace(run.stored_status(), state="running", pid=os.getpid(), process_start=1.0))
     assert run.status().state == "interrupted"
     launch.stop(run)  # and this process lives on
+
+
+@pytest.mark.parametrize(("sent", "known"), [("\t3\tGPU-b", "3 GPU-b"), ("\t0\t", "0 all"), ("", "- all")])
+def test_a_worker_sees_the_device_it_was_given(tmp_path, sent, known):
+    script = (
+        "import os; from tinylab.runs import worker\n"
+        "worker._HEAVY = ()\n"
+        "folder = worker._wait_for_run()\n"
+        "print(folder, os.environ.get('TINYLAB_SLOT', '-'), os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "all"}
+    subprocess.run([sys.executable, "-c", script], input=f"{folder}{sent}\n".encode(), env=environment, check=True)
+    assert (folder / "log.txt").read_text() == f"{folder} {known}\n"
 
 
 def test_a_waiting_process_that_dies_is_replaced(tiny_folder):

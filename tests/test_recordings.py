@@ -1,4 +1,4 @@
-"""Recordings: those that ship show everything and name no place; making one; reading one where nothing can be written."""
+"""Recordings: those that ship show everything and name no place; how one is made, and read where nobody can write."""
 
 from __future__ import annotations
 
@@ -157,7 +157,9 @@ def test_metrics_without_a_lock_only_where_no_writer_can_be(tmp_path: Path, monk
     assert MetricsReader(tmp_path / "metrics.db").scalars("loss") == [(1, 1.0)]
 
 
-@pytest.mark.parametrize("run_id", ["recorded-", "recorded-none", "recorded-../recorded-search-digits-dit", "recorded-a\0"])
+@pytest.mark.parametrize(
+    "run_id", ["recorded-", "recorded-none", "recorded-../recorded-search-digits-dit", "recorded-a\0"]
+)
 def test_other_ids_lead_to_no_recording(run_id: str) -> None:
     assert recording(run_id) is None
     with pytest.raises(BadRequest):

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from page_client import PageClient
 
+from app.house import Limits
 from tinylab.config import PruneConfig, SampleConfig
 from tinylab.runs import in_process
 from tinylab.runs.record import Run
@@ -188,3 +189,11 @@ def test_every_variable_that_a_space_can_set_is_explained() -> None:
         names |= set(re.findall(r"\bTINYLAB_[A-Z]+[A-Z_]*[A-Z]\b", file.read_text()))
     text = (ROOT / "docs/space.md").read_text()
     assert {name for name in names if name not in text} == set()
+
+
+def test_every_limit_is_told_with_its_default() -> None:
+    text = (ROOT / "docs/space.md").read_text()
+    rows = dict(re.findall(r"^\| `TINYLAB_MAX_(\w+)` \|.*\| (\d+) \|$", text, flags=re.MULTILINE))
+    assert {name.lower(): int(value) for name, value in rows.items()} == {
+        limit.name: getattr(Limits(), limit.name) for limit in fields(Limits)
+    }

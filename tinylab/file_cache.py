@@ -28,7 +28,7 @@ class FileCache(Generic[_Value]):
         self._kept: dict[str, tuple[_Stamp, _Value]] = {}
         self._lock = threading.Lock()
 
-    def read(self, path: Path, read: Callable[[], _Value]) -> _Value:
+    def read(self, path: str | Path, read: Callable[[], _Value]) -> _Value:
         """What `read` makes of the file at `path`; it is called where the file has changed, or was changed just now.
 
         What `read` raises is passed on and not kept.

@@ -155,7 +155,7 @@ class Image:
         taken = {entry.pw_uid for entry in pwd.getpwall()} if os.geteuid() == 0 else set()
         number = next(one for one in range(wanted, 60000) if one not in taken)
         if number != wanted:
-            print(f"  note: {wanted} is a person of this machine; user {name} is number {number} here")
+            print(f"  note: {wanted} is a person of this machine; {name!r} is number {number} here")
         self.users[name] = number
         if "--create-home" in arguments:
             self.homes[name] = self.place(f"/home/{name}")
@@ -177,7 +177,8 @@ class Image:
                 print(f"  note: {arguments[at + 1]} cannot be reached; pip gets on with its own index")
                 arguments = arguments[:at] + arguments[at + 2 :]
                 self._refuse_cuda(settings)
-        self._call([str(self.program), "-m", "pip", *arguments], settings)
+        # What is never imported here need not be compiled: that is half of the time.
+        self._call([str(self.program), "-m", "pip", *arguments], settings | {"PIP_NO_COMPILE": "1"})
 
     def _refuse_cuda(self, settings: Mapping[str, str]) -> None:
         """CannotDo where the torch that pip would take is one for GPUs, gigabytes of it."""

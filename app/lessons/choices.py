@@ -13,10 +13,22 @@ from tinylab.paths import assets_folder
 from tinylab.pruning.exhaustive import Candidate, rank_correlation
 from tinylab.runs.ground_truth import GroundTruth
 
-__all__ = ["CHOICES", "METHODS", "SEEDS", "STUDY", "Choice", "chosen", "correlation", "ground_truth", "surprises"]
+__all__ = [
+    "CHOICES",
+    "FINALISTS",
+    "METHODS",
+    "SEEDS",
+    "STUDY",
+    "Choice",
+    "chosen",
+    "correlation",
+    "ground_truth",
+    "surprises",
+]
 
 STUDY, CHOICES = "digits-dit", "choices.json"
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2, 3, 4)  # of the two that the first lesson sets against each other; the others have the first seed
+FINALISTS = ("0 1 2 3 4 5", "0 1 2 3 4 6")
 _FIRST_RULES = "influence influence-clean flux-lite l2 relative-l2 sensitivity laptop first greedy beam evolution"
 METHODS: dict[str, tuple[str, ...]] = {  # what each chooses with every seed, see docs/study.md
     "0 1 2 3 4 5": tuple(_FIRST_RULES.split()),
@@ -31,7 +43,7 @@ METHODS: dict[str, tuple[str, ...]] = {  # what each chooses with every seed, se
 
 @dataclass(frozen=True)
 class Choice:
-    """A choice of blocks that methods made: its loss right after the cut, and after fine-tuning with every seed."""
+    """A choice of blocks that methods made: its loss right after the cut, and after fine-tuning, seed by seed."""
 
     kept: str
     methods: tuple[str, ...]

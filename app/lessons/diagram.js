@@ -3,7 +3,7 @@ const root = element.querySelector(".lesson-widget");
 const { h, text, say, button, live } = window.tinylab.lessons;
 
 const PARTS = [ // name, x, y, width of the boxes on the way through
-  ["norm1", 150, 64], ["attention", 270, 64], ["gate1", 390, 64], ["norm2", 150, 164], ["mlp", 270, 164], ["gate2", 390, 164],
+  ["norm1", 150, 64], ["attention", 270, 64], ["gate1", 390, 64], ["norm2", 150, 188], ["mlp", 270, 188], ["gate2", 390, 188],
 ];
 const WIDE = 104, HIGH = 44;
 const told = live();
@@ -26,16 +26,16 @@ function arrow(d, kind = "through") {
 
 const plus = (x, y) => h("g", { class: "lesson-plus" }, h("circle", { cx: x, cy: y, r: 12 }), h("path", { d: `M ${x - 6} ${y} H ${x + 6} M ${x} ${y - 6} V ${y + 6}` }));
 const boxes = PARTS.map(([name, x, y]) => part(name, x, y));
-const drawing = h("svg", { viewBox: "0 0 660 300", role: "group", "aria-label": text("block.drawing"), class: "lesson-diagram" },
+const drawing = h("svg", { viewBox: "0 0 660 326", role: "group", "aria-label": text("block.drawing"), class: "lesson-diagram" },
   h("defs", {}, h("marker", { id: "lesson-tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, h("path", { d: "M 0 0 L 8 4 L 0 8 z" }))),
-  arrow("M 98 36 H 586", "skip"), arrow("M 98 136 H 586", "skip"), // the highways
+  arrow("M 98 36 H 586", "skip"), arrow("M 98 160 H 586", "skip"), // the highways
   arrow("M 120 36 V 86 H 150"), arrow("M 254 86 H 270"), arrow("M 374 86 H 390"), arrow("M 494 86 H 530 V 48"),
-  arrow("M 120 136 V 186 H 150"), arrow("M 254 186 H 270"), arrow("M 374 186 H 390"), arrow("M 494 186 H 530 V 148"),
-  h("path", { d: "M 586 36 H 610 V 106 H 80 V 136 H 98", class: "lesson-arrow lesson-skip" }),
-  plus(530, 36), plus(530, 136),
-  part("tokens", 6, 14, 92, HIGH), part("out", 586, 114, 70, HIGH), ...boxes,
-  part("condition", 150, 244, 344, 40),
-  arrow("M 202 244 V 210", "condition"), arrow("M 442 244 V 210", "condition"),
+  arrow("M 120 160 V 210 H 150"), arrow("M 254 210 H 270"), arrow("M 374 210 H 390"), arrow("M 494 210 H 530 V 172"),
+  h("path", { d: "M 586 36 H 610 V 124 H 80 V 160 H 98", class: "lesson-arrow lesson-skip" }),
+  plus(530, 36), plus(530, 160),
+  part("tokens", 6, 14, 92, HIGH), part("out", 586, 138, 70, HIGH), ...boxes,
+  part("condition", 150, 274, 344, 40),
+  arrow("M 202 274 V 234", "condition"), arrow("M 442 274 V 234", "condition"),
 );
 let skipped = false;
 const toggle = button(text("block.skip"), () => {

@@ -10,7 +10,7 @@ from typing import Any
 from app.lessons import figures
 from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises
 from app.lessons.hidden import BIN, KS, hidden_values
-from app.lessons.subsets import COLUMNS, SPRITE, lessons_folder, subsets
+from app.lessons.subsets import COLUMNS, SETTINGS, SPRITE, lessons_folder, subsets
 from tinylab.paths import assets_folder
 
 __all__ = ["FACTS", "candidates", "finalists", "hidden", "pairs", "recipes", "single", "switches"]
@@ -31,7 +31,7 @@ def _full() -> float:
 def switches() -> dict[str, Any]:
     """Everything about all ways to switch the blocks on and off."""
     known = subsets()
-    return {"digits": _digits(), "loss": known.loss, "read": known.read, "learned": _learned().kept}
+    return {"digits": _digits(), "loss": known.loss, "read": known.read, "steps": SETTINGS["steps"]}
 
 
 @cache
@@ -102,24 +102,26 @@ def single() -> dict[str, Any]:
 
 @cache
 def pairs() -> dict[str, Any]:
-    """Whether the damage of two blocks is the sum of their damages."""
+    """Whether the damage of several blocks is the sum of their damages."""
     known, full = subsets(), _full()
     alone = [known.without(i) - full for i in range(known.blocks)]
-    extra: list[list[float | None]] = [[None] * known.blocks for _ in alone]
+
+    def together(*blocks: int) -> float:
+        return known.loss[known.full ^ sum(1 << i for i in blocks)] - full
+
+    ratios: list[list[float | None]] = [[None] * known.blocks for _ in alone]
     for i in range(known.blocks):
         for j in range(i):
-            both = known.loss[known.full ^ 1 << i ^ 1 << j] - full
-            extra[i][j] = round(both - alone[i] - alone[j], 5)
-    _, first, second = max((extra[i][j] or 0.0, j, i) for i in range(known.blocks) for j in range(i))
-    together = known.loss[known.full ^ 1 << first ^ 1 << second] - full
+            ratios[i][j] = round(together(i, j) / (alone[i] + alone[j]), 3)
+    mild = sorted(sorted(range(known.blocks), key=alone.__getitem__)[: known.blocks // 2])
+    whole, parts = together(*mild), sum(alone[i] for i in mild)
     return {
-        "figure": figures.pair_heatmap(extra),
-        "first": first,
-        "second": second,
-        "alone": [alone[first], alone[second]],
-        "sum": alone[first] + alone[second],
-        "together": together,
-        "ratio": together / (alone[first] + alone[second]),
+        "figure": figures.pair_heatmap(ratios),
+        "mild": " ".join(map(str, mild)),
+        "sum": parts,
+        "together": whole,
+        "ratio": whole / parts,
+        "neighbours": ratios[6][5],
     }
 
 

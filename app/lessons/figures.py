@@ -89,20 +89,20 @@ def block_bars(losses: Sequence[float], full: float) -> dict[str, Any]:
     )
 
 
-def pair_heatmap(extra: Sequence[Sequence[float | None]]) -> dict[str, Any]:
-    """By how much the loss without two blocks exceeds what their single losses add up to."""
-    names = [str(i) for i in range(len(extra))]
-    most = max(abs(value) for row in extra for value in row if value is not None)
+def pair_heatmap(ratios: Sequence[Sequence[float | None]]) -> dict[str, Any]:
+    """The damage of two blocks together as a multiple of the sum of their damages; 1 has no colour."""
+    names = [str(i) for i in range(len(ratios))]
+    most = max(abs(value - 1) for row in ratios for value in row if value is not None)
     trace = go.Heatmap(
         x=names,
         y=names,
-        z=[list(row) for row in extra],
-        zmid=0,
-        zmin=-most,
-        zmax=most,
+        z=[list(row) for row in ratios],
+        zmid=1,
+        zmin=1 - most,
+        zmax=1 + most,
         colorscale=[[0, COLOURS[1]], [0.5, "rgba(128,128,128,0.08)"], [1, COLOURS[2]]],
         hoverongaps=False,
-        hovertemplate="%{y} + %{x}: %{z:+.3f}<extra></extra>",
+        hovertemplate="%{y} + %{x}: × %{z:.2f}<extra></extra>",
         colorbar={"thickness": 12, "outlinewidth": 0},
     )
     return figure(

@@ -16,7 +16,7 @@ function set(exponent) {
   input.setAttribute("aria-valuetext", number(size, 0));
   bar.style.cssText = `left: 0; width: ${100 * share(size)}%`;
   root.dataset.share = share(size);
-  shown.replaceChildren(say("distil.share", { size: number(size, 0), share: percent(share(size)), values: number(VALUES, 0) }));
+  shown.replaceChildren(say("distil.share", { size: number(size, 0), share: percent(share(size)), values: number(VALUES - 1, 0) }));
 }
 
 const words = { values: number(VALUES, 0), size: number(1000, 0), share: percent(share(1000), 0) };

@@ -3,8 +3,7 @@ const root = element.querySelector(".lesson-widget");
 const { h, text, say, number, predict, draw, whenSeen } = window.tinylab.lessons;
 
 whenSeen(root, server, (facts) => {
-  const words = { first: facts.first, second: facts.second, a: number(facts.alone[0]), b: number(facts.alone[1]), sum: number(facts.sum),
-    together: number(facts.together), ratio: number(facts.ratio, 1) };
+  const words = { mild: facts.mild, sum: number(facts.sum), together: number(facts.together), ratio: number(facts.ratio, 1), neighbours: number(facts.neighbours, 1) };
   root.append(
     say("block.two", words),
     predict({
@@ -13,7 +12,7 @@ whenSeen(root, server, (facts) => {
       right: facts.ratio > 1.2 ? 2 : facts.ratio < 0.8 ? 0 : 1,
       reveal: (shown) => {
         const slot = h("div", {});
-        shown.append(say("block.two_truth", words), slot, say("block.heatmap"));
+        shown.append(say("block.two_truth", words), slot, say("block.heatmap", words));
         draw(slot, facts.figure, { x: text("common.block_axis"), y: text("common.block_axis"), alt: text("block.heatmap_alt", words) });
       },
     }),

@@ -1,4 +1,4 @@
-"""What each distinct choice of the compared methods ends at, seed by seed, by the recipe of the study of digits-dit."""
+"""What the distinct choices of the compared methods end at, by the recipe of the study of digits-dit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from app.lessons.choices import CHOICES, METHODS, SEEDS, STUDY
+from app.lessons.choices import CHOICES, FINALISTS, METHODS, SEEDS, STUDY
 from tinylab import atomic
 from tinylab.config import FinetuneConfig
 from tinylab.data.digits import load_digits
@@ -29,9 +29,9 @@ def record_choices(folder: Path, work: Path, say: Callable[[str], None]) -> None
     """Write the table; what is done already lies in `work`."""
     rows = []
     for kept, methods in METHODS.items():
-        after = [_known(kept, seed, work, say) for seed in SEEDS]
+        after = [_known(kept, seed, work, say) for seed in (SEEDS if kept in FINALISTS else SEEDS[:1])]
         rows.append({"kept": kept, "methods": list(methods), "after": after})
-    atomic.write_text(folder / CHOICES, json.dumps({"seeds": list(SEEDS), "choices": rows}, indent=1) + "\n")
+    atomic.write_text(folder / CHOICES, json.dumps({"choices": rows}, indent=1) + "\n")
 
 
 def _known(kept: str, seed: int, work: Path, say: Callable[[str], None]) -> float:

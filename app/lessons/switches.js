@@ -1,6 +1,7 @@
 // Twelve switches: the recorded digits, the loss and what is read follow at once.
 const root = element.querySelector(".lesson-widget");
-const { h, text, say, number, button, live, predict, whenSeen } = window.tinylab.lessons;
+const PER_ROW = 5; // digits
+const { h, text, say, number, button, live, whenSeen } = window.tinylab.lessons;
 const { paint, bits, blocks, canvas } = window.tinylab.digits;
 
 whenSeen(root, server, (facts) => {
@@ -10,7 +11,7 @@ whenSeen(root, server, (facts) => {
   let mask = full, tried = null;
   const picture = canvas(text("cut.digits")), told = live(), rank = live();
   const before = canvas(text("cut.digits_full"));
-  paint(before, facts.digits, full);
+  paint(before, facts.digits, full, PER_ROW);
 
   const switches = Array.from({ length: count }, (_, i) =>
     h("button", { type: "button", class: "lesson-switch", role: "switch", "data-block": i, "aria-label": text("common.block", { i }), onclick: () => set(mask ^ (1 << i)) },
@@ -19,7 +20,7 @@ whenSeen(root, server, (facts) => {
   function set(next) {
     mask = next;
     switches.forEach((each, i) => each.setAttribute("aria-checked", String(Boolean((mask >> i) & 1))));
-    paint(picture, facts.digits, mask);
+    paint(picture, facts.digits, mask, PER_ROW);
     const read = bits(facts.read[mask]), kept = bits(mask);
     root.dataset.mask = mask;
     picture.setAttribute("aria-label", text("cut.digits_of", { kept: blocks(mask).join(" ") || "–", read }));
@@ -44,7 +45,7 @@ whenSeen(root, server, (facts) => {
     root.dataset.part === "half" && button(text("cut.show_best"), () => set(halves[0].mask)),
   ].filter(Boolean);
   root.append(
-    say(root.dataset.part === "half" ? "cut.intro" : "block.switches"),
+    say(root.dataset.part === "half" ? "cut.intro" : "block.switches", { steps: facts.steps }),
     h("div", { class: "lesson-switches", role: "group", "aria-label": text("cut.switches") }, ...switches),
     h("div", { class: "lesson-row" }, ...presets),
     h("div", { class: "lesson-compare" }, h("figure", {}, h("figcaption", {}, text("cut.digits_full")), before), h("figure", {}, h("figcaption", {}, text("cut.digits")), picture)),

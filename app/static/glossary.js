@@ -37,12 +37,13 @@ window.tinylab.glossary = (() => {
 
   function build() {
     const references = JSON.parse(document.querySelector("[data-terms]")?.dataset.terms ?? "{}");
-    const made_ = made("dialog", "tl-dialog tl-glossary");
-    made_.setAttribute("translate", "no");
-    made_.setAttribute("aria-labelledby", "tl-glossary-title");
+    const place = made("dialog", "tl-dialog tl-glossary");
+    place.setAttribute("translate", "no");
+    place.setAttribute("aria-labelledby", "tl-glossary-title");
     const head = made("header", ""), title = made("h2", "", text("header.glossary"));
     title.id = "tl-glossary-title";
-    const box = Object.assign(document.createElement("input"), { type: "search", placeholder: text("header.terms.search") });
+    const box = Object.assign(document.createElement("input"), { type: "text", placeholder: text("header.terms.search") });
+    box.setAttribute("role", "searchbox"); // one of type search would take the first Escape for itself
     box.setAttribute("aria-label", text("header.terms.search"));
     const close = made("button", "tl-close", "×");
     close.type = "button";
@@ -53,12 +54,12 @@ window.tinylab.glossary = (() => {
     none.setAttribute("role", "status");
     const sorted = [...keys].sort((a, b) => text(`glossary.${a}.name`).localeCompare(text(`glossary.${b}.name`), tinylab.language));
     list.append(none, ...sorted.map((key) => entry(key, references)));
-    made_.append(head, list);
-    close.addEventListener("click", () => made_.close());
-    made_.addEventListener("click", (event) => { if (event.target === made_) made_.close(); }); // beside it
+    place.append(head, list);
+    close.addEventListener("click", () => place.close());
+    place.addEventListener("click", (event) => { if (event.target === place) place.close(); }); // beside it
     box.addEventListener("input", () => search(box.value));
-    document.body.append(made_);
-    return made_;
+    (document.querySelector(".gradio-container") ?? document.body).append(place); // where the style of formulas holds
+    return place;
   }
 
   // All words must occur in a term's name, its other words or its first sentence.

@@ -22,8 +22,8 @@ window.tinylab = {
   async link() {
     const url = new URL(window.location), { run } = this.panelInSight();
     for (const key of ["__theme", "key", "play", "lang"]) url.searchParams.delete(key);
-    const tab = document.querySelector("#tabs > .tab-wrapper [role=tab][aria-selected=true], #tabs [role=tab][aria-selected=true]");
-    if (tab) url.searchParams.set("tab", tab.dataset.tabId ?? tab.id.replace(/^tab-/, "").replace(/-button$/, ""));
+    const tab = document.querySelector("#tabs [role=tab][aria-selected=true]");
+    if (tab) url.searchParams.set("tab", tab.dataset.tabId);
     if (run) {
       url.searchParams.set("run", run);
       const key = await this.keyOf?.(run);

@@ -27,7 +27,7 @@ window.tinylab.tips = (() => {
   const tipOf = (id) => [`tips.${id}`, `tips.any.${id.slice(id.indexOf("-") + 1)}`].map((key) => [key, tinylab.text(key)])
     .find(([key, said]) => said !== key)?.[1];
 
-  // Make the first occurrence of every term in a piece of prose a button that explains it.
+  // Make the first occurrence of every term in a piece of prose something to point at, which explains it.
   function mark(prose) {
     const seen = new Set(), nodes = [];
     const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT, (node) =>
@@ -48,9 +48,11 @@ window.tinylab.tips = (() => {
     prose.dataset.marked = prose.textContent.length;
   }
 
+  // Not a real button, which would not break over lines as words do.
   function button(key, said) {
-    const made = document.createElement("button");
-    Object.assign(made, { type: "button", className: "tl-term", textContent: said });
+    const made = document.createElement("span");
+    Object.assign(made, { className: "tl-term", textContent: said, tabIndex: 0 });
+    made.setAttribute("role", "button");
     made.dataset.term = key;
     return made;
   }
@@ -141,6 +143,7 @@ window.tinylab.tips = (() => {
   document.addEventListener("keydown", (event) => {
     byKey = event.key === "Tab" || event.key.startsWith("Arrow");
     if (event.key === "Escape" && about) hide();
+    if (["Enter", " "].includes(event.key) && event.target.matches?.(".tl-term")) { event.preventDefault(); event.target.click(); }
   }, true);
   document.addEventListener("focusin", (event) => {
     if (!(event.target instanceof Element)) return;

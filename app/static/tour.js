@@ -115,7 +115,7 @@ window.tinylab.tour = (() => {
     Object.assign(box.style, { left: `${left}px`, top: `${y}px` });
   }
 
-  // A small bar in the header, once; it stands in the way of nothing.
+  // A small line below the header, once; it stands in the way of nothing.
   function offer() {
     if (seen() || document.querySelector(".tl-offer")) return;
     const bar = Object.assign(document.createElement("div"), { className: "tl-offer" });
@@ -124,7 +124,7 @@ window.tinylab.tour = (() => {
     yes.addEventListener("click", start);
     no.addEventListener("click", () => { remember(); bar.remove(); });
     bar.append(Object.assign(document.createElement("span"), { textContent: text("offer") }), yes, no);
-    document.querySelector(".tl-tools")?.after(bar);
+    (document.querySelector(".tl-top") ?? document.body).append(bar);
   }
 
   return { start, end, offer, stops: STOPS.map((stop) => stop.name) };

@@ -12,22 +12,25 @@ Object.assign(window.tinylab, (() => {
 
   for (const [key, english] of Object.entries(all.en.texts)) {
     const words = all[language].texts[key];
-    if (words && !english.includes("\n") && !exact.has(english)) exact.set(english, words);
+    const told = /^(glossary|tips)\./.test(key); // whole sentences, and names that mean something else elsewhere
+    if (words && !told && !english.includes("\n") && !exact.has(english)) exact.set(english, words);
   }
   for (const [english, words] of Object.entries(all[language].words)) {
-    if (english.includes("{}")) patterns.push(compile(english, words)); else exact.set(english, words);
+    if (/\{#?\}/.test(english)) patterns.push(compile(english, words)); else exact.set(english, words);
   }
   for (const words of exact.values()) given.add(words);
   patterns.sort((a, b) => b.letters - a.letters); // the one that says most goes first
 
-  // "step {} of {}" as an expression and what fills "Schritt {} von {}"; {1} is the first place wherever it stands.
+  // "step {} of {}" as an expression and what fills "Schritt {} von {}"; {1} is the first place wherever it stands, and
+  // {#} one for a number.
   function compile(english, words) {
-    const parts = english.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const form = english.split(/(\{#?\})/).map((part) =>
+      (part === "{}" ? "(.+?)" : part === "{#}" ? "([\\d.,:%×±+−–-]+)" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")));
     const fill = (found) => {
       let place = 0;
-      return words.replace(/\{(\d?)\}/g, (_, digit) => found[digit ? Number(digit) - 1 : place++] ?? "");
+      return words.replace(/\{(\d?)#?\}/g, (_, digit) => found[digit ? Number(digit) - 1 : place++] ?? "");
     };
-    return { form: new RegExp(`^${parts.join("(.+?)")}$`, "su"), fill, letters: english.length };
+    return { form: new RegExp(`^${form.join("")}$`, "su"), fill, letters: english.length };
   }
 
   // The words of the page's language, or null if they are not known.
@@ -43,7 +46,8 @@ Object.assign(window.tinylab, (() => {
       const parts = text.split(between);
       if (parts.length > 1 && parts.length < 40) {
         const said = parts.map(say);
-        if (said.some((part, i) => part !== parts[i])) return said.join(joint);
+        const unsaid = parts.filter((part, i) => said[i] === part && /\p{L}{2}/u.test(part) && !given.has(part));
+        if (joint === ", " ? !unsaid.length : unsaid.length < parts.length) return said.join(joint);
       }
     }
     return null;
@@ -93,6 +97,23 @@ Object.assign(window.tinylab, (() => {
     }
   }
 
+  // What a menu shows is in an input: said while nobody is at it, and as Gradio knows it as soon as somebody is.
+  const originals = new WeakMap();
+  function sayMenus() {
+    for (const box of document.querySelectorAll("input[role=combobox]")) {
+      if (box === document.activeElement) continue;
+      const words = say(box.value);
+      if (words === box.value) continue;
+      originals.set(box, [box.value, words]);
+      box.value = words;
+    }
+  }
+  document.addEventListener("focusin", ({ target }) => {
+    const [english, words] = originals.get(target) ?? [];
+    if (words !== undefined && target.value === words) target.value = english;
+  }, true);
+  document.addEventListener("focusout", () => setTimeout(sayMenus, 200)); // when Gradio has put in what was picked
+
   function follow() {
     translate(document.body);
     const watch = { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ATTRIBUTES };
@@ -102,6 +123,7 @@ Object.assign(window.tinylab, (() => {
         else if (type === "characterData") translate(target);
         else if (!target.closest("[translate=no], svg")) sayAttributes(target);
       }
+      sayMenus();
     }).observe(document.body, watch);
   }
   if (document.body) follow(); else document.addEventListener("DOMContentLoaded", follow);

@@ -89,7 +89,9 @@ def build(lab: Lab) -> None:
     del lab  # lessons go by recorded data, not by the loaded model
     gr.set_static_paths([lessons_folder()])
     pages = {lesson.id: len(lesson.pages) for lesson in LESSONS}
-    _component("start", "lesson-start", {"lessons": json.dumps(pages)}, elem_id="learn-start")
+    _component(
+        "start", "lesson-start", {"lessons": json.dumps(pages)}, elem_id="learn-start", elem_classes="lesson-home"
+    )
     for lesson, following in zip(LESSONS, [*LESSONS[1:], None], strict=True):
         known = {"lesson": lesson.id, "pages": str(len(lesson.pages)), "next": following.id if following else ""}
         with gr.Column(elem_id=f"lesson-{lesson.id}", elem_classes="lesson"):
@@ -116,6 +118,7 @@ def _component(
     data: Mapping[str, str],
     *,
     elem_id: str | None = None,
+    elem_classes: str | None = None,
     facts: Callable[[], dict[str, Any]] | None = None,
 ) -> gr.HTML:
     """An element that `script` fills; it may ask for `facts`, which take nothing from outside."""
@@ -127,6 +130,7 @@ def _component(
         js_on_load=(_SCRIPTS / f"{script}.js").read_text(),
         server_functions=functions,
         elem_id=elem_id,
+        elem_classes=elem_classes,
     )
 
 

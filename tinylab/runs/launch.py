@@ -28,8 +28,8 @@ from tinylab.runs.owner import owner_of
 from tinylab.runs.queue import Line, read_line
 from tinylab.runs.record import Run
 from tinylab.runs.status import Status, is_alive
-from tinylab.runs.store import in_runs_folder, list_runs, new_run
-from tinylab.runs.workers import Child, Spare, hand_over, record_end
+from tinylab.runs.store import in_runs_folder, listed_runs, new_run
+from tinylab.runs.workers import Child, Spare, hand_over, record_end, record_stop
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
@@ -112,7 +112,9 @@ def stop(run: Run) -> None:
 def active_run() -> Run | None:
     """A run that a process works on now, if any: the newest."""
     reap()
-    return next((run for run in list_runs() if run.status().active), None)
+    return next(
+        (each.run for each in listed_runs() if each.stored.active and each.run.status_of(each.stored).active), None
+    )
 
 
 def reap() -> None:
@@ -197,7 +199,8 @@ def _check_room(owner: str, waits: bool, most: int | None) -> None:
         raise BadRequest(f"run {busy.id} is at work; wait for it or stop it first")
     own = sum(owner_of(run) == owner for run in line.waiting)
     if most is not None and own >= most:
-        raise BadRequest(f"you have {own} jobs in line already; wait or take one out")
+        jobs = "1 job" if own == 1 else f"{own} jobs"
+        raise BadRequest(f"you have {jobs} in line already; wait or take one out")
 
 
 def _join(run: Run) -> None:
@@ -273,6 +276,7 @@ def _end(process: subprocess.Popen) -> None:
 
 def _end_foreign(run: Run, status: Status) -> None:
     """End a job that another process has started: a terminal, or the app before it was started anew."""
+    killed = False
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(status.pid)
         if not is_alive(status):
@@ -283,5 +287,6 @@ def _end_foreign(run: Run, status: Status) -> None:
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(5)
-            killed = "it did not stop in time and was killed"
-            run.write_status(replace(run.stored_status(), state="interrupted", message=killed))
+            killed = True
+    with deciding():
+        record_stop(run, status.pid, killed=killed)

@@ -124,7 +124,9 @@ class MetricsReader:
 
     def _how(self) -> str:
         """Without a lock where none can be taken: a recording may lie on a disk that nobody can write."""
-        fixed = not os.access(self._path.parent, os.W_OK) and not self._path.with_name(f"{self._path.name}-wal").exists()
+        fixed = (
+            not os.access(self._path.parent, os.W_OK) and not self._path.with_name(f"{self._path.name}-wal").exists()
+        )
         return "mode=ro&immutable=1" if fixed else "mode=ro"
 
 

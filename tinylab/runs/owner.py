@@ -69,8 +69,8 @@ def write_owner(folder: Path, owner: str) -> None:
 
 
 def _people(folder: Path) -> _People:
-    path = folder / FILE
-    return _kept.read(path, lambda: _read(path))
+    path = f"{folder}/{FILE}"
+    return _kept.read(path, lambda: _read(Path(path)))
 
 
 def _read(path: Path) -> _People:

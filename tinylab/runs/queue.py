@@ -6,23 +6,21 @@ then the one that waits longest. Among the runs of one owner, who came first goe
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.runs.deciding import stamp_of_line
 from tinylab.runs.devices import devices
 from tinylab.runs.durations import Paces
 from tinylab.runs.owner import owner_of
-from tinylab.runs.record import Run, Status
-from tinylab.runs.store import list_runs
+from tinylab.runs.record import Run
+from tinylab.runs.store import Listed, listed_runs
 
-__all__ = ["Job", "Line", "Place", "Turn", "line", "place_of", "read_line", "turns"]
+__all__ = ["Job", "Line", "Place", "Turn", "current_line", "line", "place_of", "read_line", "turns"]
 
 _RECENT = 3600.0  # seconds back that count for fairness
 _GUESS = 60.0  # seconds taken for a job of which nothing is known, where only the order matters
@@ -119,26 +117,31 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
 
 def read_line() -> Line:
     """The line as the run folders have it at this moment."""
-    runs, now = list(_runs()), time.time()
-    working = [each for each in runs if each.status.active]
-    waiting = [each for each in runs if each.status.state == "queued"]
-    waiting.sort(key=lambda each: (each.status.queued, each.status.created, each.run.id))
-    paces = Paces((each.config, each.status) for each in runs) if waiting else Paces(())
+    runs, now = listed_runs(), time.time()
+    working = [each for each in runs if each.stored.active and each.run.status_of(each.stored).active]
+    waiting = [each for each in runs if each.stored.state == "queued"]
+    waiting.sort(key=lambda each: (each.stored.queued, each.stored.created, each.run.id))
+    paces = Paces((each.config, each.stored) for each in runs) if waiting else Paces(())
     at_work = [Job(owner_of(each.run), _left(each, paces, now)) for each in working]
-    in_line = [Job(owner_of(each.run), paces.left(each.config, each.status), each.status.queued) for each in waiting]
+    in_line = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
     slots = devices()
     order = turns(in_line, at_work, _used(runs, now) if waiting else {}, slots)
     return Line(
         waiting=tuple(waiting[turn.index].run for turn in order),
         starts=tuple(turn.starts for turn in order),
         working=tuple(each.run for each in working),
-        free=_free([each.status.slot for each in working], slots),
+        free=_free([each.stored.slot for each in working], slots),
     )
 
 
 def line() -> list[Run]:
     """The runs in line, in the order in which they will start."""
-    return list(_recent_line.now().waiting)
+    return list(current_line().waiting)
+
+
+def current_line() -> Line:
+    """The line as it was at most half a second ago: cheap enough for many pages that ask every second."""
+    return _recent_line.now()
 
 
 def place_of(run: Run) -> Place | None:
@@ -147,7 +150,7 @@ def place_of(run: Run) -> Place | None:
         waits = run.stored_status().state == "queued"
     except BadRequest:
         return None
-    return _recent_line.now().place(run) if waits else None
+    return current_line().place(run) if waits else None
 
 
 class _RecentLine:
@@ -171,40 +174,25 @@ class _RecentLine:
 _recent_line = _RecentLine()
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A run and what its files say."""
-
-    run: Run
-    status: Status
-    config: JobConfig
-
-
-def _runs() -> Iterator[_Known]:
-    for run in list_runs():
-        with contextlib.suppress(BadRequest):  # deleted since it was listed
-            yield _Known(run, run.status(), run.config())
-
-
 def _length(job: Job) -> float:
     return _GUESS if job.seconds is None else job.seconds
 
 
-def _left(known: _Known, paces: Paces, now: float) -> float | None:
+def _left(listed: Listed, paces: Paces, now: float) -> float | None:
     """Seconds that a run at work still needs."""
-    status = known.status
+    status = listed.stored
     if status.seconds_left is not None:
         return max(0.0, status.seconds_left - max(0.0, now - status.heartbeat))
-    return paces.left(known.config, status)
+    return paces.left(listed.config, status)
 
 
-def _used(runs: Sequence[_Known], now: float) -> dict[str, float]:
+def _used(runs: Sequence[Listed], now: float) -> dict[str, float]:
     """Seconds that the runs of each owner have computed in the last hour, each as if without a break up to its end."""
     used: dict[str, float] = defaultdict(float)
-    for known in runs:
-        recent = min(known.status.seconds, known.status.heartbeat - (now - _RECENT), _RECENT)
+    for listed in runs:
+        recent = min(listed.stored.seconds, listed.stored.heartbeat - (now - _RECENT), _RECENT)
         if recent > 0:
-            used[owner_of(known.run)] += recent
+            used[owner_of(listed.run)] += recent
     return used
 
 

@@ -51,7 +51,7 @@ class Run:
     """One run folder. Reading never changes it; only the job's own process and its launcher write."""
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = path if isinstance(path, Path) else Path(path)
         self._made = False  # True where `create` made the folder itself
 
     @classmethod
@@ -144,8 +144,8 @@ class Run:
 
     def config(self) -> JobConfig:
         """What was asked; BadRequest if the file is damaged, as for all that is read here."""
-        path = self.path / "config.json"
-        return _configs.read(path, lambda: parse_config(json.dumps(_object(path, "start the job anew")), str(path)))
+        path = f"{self.path}/config.json"
+        return _configs.read(path, lambda: parse_config(json.dumps(_object(Path(path), "start the job anew")), path))
 
     def result(self) -> dict[str, Any]:
         """What a finished run found, {} before."""
@@ -171,12 +171,15 @@ class Run:
 
     def stored_status(self) -> Status:
         """The status as last written, whether its process still lives or not."""
-        path = self.path / "status.json"
-        return _statuses.read(path, lambda: _read_status(path))
+        path = f"{self.path}/status.json"
+        return _statuses.read(path, lambda: _read_status(Path(path)))
 
     def status(self) -> Status:
         """The status now: an active run whose process is gone reads as interrupted."""
-        status = self.stored_status()
+        return self.status_of(self.stored_status())
+
+    def status_of(self, status: Status) -> Status:
+        """What the status that is stored means now."""
         if status.active and not is_alive(status):
             return replace(status, state="interrupted", message=without_a_word(self._last_exception(status)))
         return status

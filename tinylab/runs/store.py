@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.paths import exists, runs_folder
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.record import Run, Taken
+from tinylab.runs.record import Run, Status, Taken
 
-__all__ = ["damaged_runs", "find_plan", "find_run", "in_runs_folder", "list_runs", "new_run"]
+__all__ = [
+    "Listed",
+    "damaged_runs",
+    "find_plan",
+    "find_run",
+    "in_runs_folder",
+    "list_runs",
+    "listed_runs",
+    "new_run",
+]
 
 
 _HIDDEN = "._"  # how folders begin that are kept beside the runs, such as the trash
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run and what its files say: its status as it was stored, and what was asked."""
+
+    run: Run
+    stored: Status
+    config: JobConfig
 
 
 def new_run(config: JobConfig, *, owner: str = "") -> Run:
@@ -46,20 +67,18 @@ def in_runs_folder(path: Path) -> bool:
 
 
 def list_runs(kind: str | None = None) -> list[Run]:
-    """All runs of the runs folder, newest first; damaged ones and folders that are no runs are passed over.
+    """All runs of the runs folder, newest first; damaged ones and folders that are no runs are passed over."""
+    return [each.run for each in listed_runs() if kind in (None, each.config.kind)]
 
-    Those that have not changed since they were last read cost a look at two files each.
-    """
-    runs = []
+
+def listed_runs() -> list[Listed]:
+    """The same with what was read. Runs that have not changed since the last time cost a look at two files each."""
+    found = []
     for path in _folders():
-        try:
-            run = Run(path)
-            created, its_kind = run.stored_status().created, run.config().kind
-            if kind in (None, its_kind):
-                runs.append((created, path.name, run))
-        except BadRequest:
-            continue
-    return [run for _, _, run in sorted(runs, key=lambda item: item[:2], reverse=True)]
+        run = Run(path)
+        with contextlib.suppress(BadRequest):
+            found.append(Listed(run, run.stored_status(), run.config()))
+    return sorted(found, key=lambda each: (each.stored.created, each.run.id), reverse=True)
 
 
 def damaged_runs() -> list[tuple[Path, str]]:
@@ -79,7 +98,8 @@ def damaged_runs() -> list[tuple[Path, str]]:
 
 def _folders() -> Iterator[Path]:
     try:
-        yield from sorted(path for path in runs_folder().iterdir() if path.name[0] not in _HIDDEN)
+        folder = runs_folder()
+        yield from (folder / name for name in sorted(os.listdir(folder)) if name[0] not in _HIDDEN)
     except OSError:  # there are none yet, or none that can be seen
         return
 

@@ -15,7 +15,7 @@ from tinylab.runs.devices import visible_to
 from tinylab.runs.endings import how_it_ended, last_exception, oom_kills
 from tinylab.runs.record import Run, Status
 
-__all__ = ["Child", "Spare", "hand_over", "record_end"]
+__all__ = ["Child", "Spare", "hand_over", "record_end", "record_stop"]
 
 _ATTEMPTS = 3  # spares that may die just when they are needed
 
@@ -76,27 +76,31 @@ def hand_over(spare: Spare, run: Run, waiting: Status) -> Child:
 
 def record_end(child: Child) -> None:
     """Say in the status why a worker has ended, where it could not say so itself. For who decides."""
-    code = child.process.poll()
-    try:
-        status = child.run.stored_status()
-    except BadRequest:  # it is deleted, or its status damaged: there is nothing to go by
+    code, pid = child.process.poll(), child.process.pid
+    if code is None:
         return
-    if code is None or not status.active or status.pid != child.process.pid:
+    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL):
+        record_stop(child.run, pid, killed=code == -signal.SIGKILL)
         return
-    state, message = (
-        "interrupted",
-        how_it_ended(
-            code,
-            short_of_memory=oom_kills() > child.oom_before,
-            exception=last_exception(child.run.path / "log.txt", child.log_start),
-        ),
-    )
-    if child.asked and code == -signal.SIGTERM:
-        state, message = "stopped", "stopped before its first step"
-    elif child.asked and code == -signal.SIGKILL:
-        message = "it did not stop in time and was killed"
-    with contextlib.suppress(OSError):  # readers see that the process is gone, if not why
-        child.run.write_status(replace(status, state=state, message=message, seconds_left=None))
+    exception = last_exception(child.run.path / "log.txt", child.log_start)
+    said = how_it_ended(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
+    _record(child.run, pid, "interrupted", said)
+
+
+def record_stop(run: Run, pid: int, *, killed: bool) -> None:
+    """Say in the status that a process was ended on request, where it could not say so itself. For who decides."""
+    if killed:
+        _record(run, pid, "interrupted", "it did not stop in time and was killed")
+    else:
+        _record(run, pid, "stopped", "stopped before its first step")
+
+
+def _record(run: Run, pid: int, state: str, message: str) -> None:
+    """Write how it ended, unless the process has done so or another works on the run by now."""
+    with contextlib.suppress(BadRequest, OSError):  # without it readers see that the process is gone, if not why
+        status = run.stored_status()
+        if status.active and status.pid == pid:
+            run.write_status(replace(status, state=state, message=message, seconds_left=None))
 
 
 def _worker() -> subprocess.Popen:

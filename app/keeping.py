@@ -1,0 +1,88 @@
+"""What a page may do to runs: name, delete, restore, thin, take in an archive. Orders come from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from app.house import house
+from app.visitors import Visitor
+from tinylab.errors import BadRequest
+from tinylab.reports.readable import check_readable
+from tinylab.runs.about import describe
+from tinylab.runs.disk import DiskUse, disk_use, folder_bytes, thin
+from tinylab.runs.owner import write_owner
+from tinylab.runs.record import Run
+from tinylab.runs.trash import Trashed, delete, find_trashed, list_trash, restore
+from tinylab.runs.unpack import LARGEST, import_archive
+
+__all__ = ["carry_out", "deleted_runs", "room", "take_in"]
+
+_MEGABYTE = 2**20
+
+
+def carry_out(order: Any, visitor: Visitor) -> dict[str, Any]:
+    """Do what a page orders, `{"do": ..., "run": ...}`; what came of it. BadRequest for what cannot be done."""
+    asked = order if isinstance(order, dict) else {}
+    match asked.get("do"):
+        case "describe":
+            said = describe(visitor.own_run(asked.get("run")), name=asked.get("name"), notes=asked.get("notes"))
+            return {"name": said.name, "notes": said.notes}
+        case "delete":
+            return {"trashed": delete(visitor.own_run(asked.get("run")))}
+        case "restore":
+            return {"run": restore(_own_trashed(asked.get("run"), visitor).run.id).id}
+        case "thin":
+            return {"freed": thin(visitor.own_run(asked.get("run")))}
+    raise BadRequest("the lab does not know what that means; load the page anew")
+
+
+def _own_trashed(trashed_id: Any, visitor: Visitor) -> Trashed:
+    """A deleted run that the visitor may bring back; to anybody else it is not there."""
+    found = find_trashed(trashed_id)
+    if not visitor.may_change(found.run):
+        raise BadRequest("that run is not in the trash any more")
+    return found
+
+
+def deleted_runs(visitor: Visitor) -> list[Trashed]:
+    """The runs that the visitor has deleted and may bring back, the last one first."""
+    return [one for one in list_trash() if visitor.may_change(one.run)]
+
+
+def room(visitor: Visitor) -> DiskUse:
+    """How much room everything takes; in public what is the visitor's own, and what is left to it."""
+    if not visitor.stranger:
+        return disk_use()
+    runs = sum(folder_bytes(run.path) for run in visitor.own_runs())
+    trash = sum(folder_bytes(one.run.path) for one in deleted_runs(visitor))
+    return DiskUse(runs, trash, 0, max(0, house().limits.megabytes * _MEGABYTE - runs))
+
+
+def take_in(file: Path, visitor: Visitor) -> Run:
+    """The run in an uploaded archive, which is the visitor's own from the start.
+
+    Raises:
+        BadRequest: it is no archive of a run, or more than the visitor may keep.
+    """
+    if file.suffix.lower() != ".zip":
+        raise BadRequest("only the .zip that a lab has packed can be taken in")
+
+    def judge(run: Run) -> None:
+        check_readable(run)
+        if visitor.stranger:
+            write_owner(run.path, visitor.name)
+
+    return import_archive(file, largest=_largest(visitor), judge=judge)
+
+
+def _largest(visitor: Visitor) -> int:
+    """Bytes that an archive may unpack to."""
+    if not visitor.stranger:
+        return LARGEST
+    if not visitor.known:
+        raise BadRequest("this browser keeps no cookie for the lab, so it could not find its run again; allow it one")
+    limits = house().limits
+    if len(visitor.own_runs()) >= limits.runs:
+        raise BadRequest(f"you keep {limits.runs} runs, the most in a public lab; delete some first")
+    return room(visitor).free

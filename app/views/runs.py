@@ -1,0 +1,156 @@
+"""What the Runs tab shows: a page of the list, and the card of one run. Plain data; the page's script makes HTML of it.
+
+Only `tables` of a card is HTML, and escaped.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.context import TABS_BY_KIND
+from app.run_ids import UNREADABLE
+from app.views.names import STATES, run_label, when
+from app.views.settings import LABELS, setting_words
+from app.visitors import Visitor
+from tinylab.config import JobConfig
+from tinylab.paths import runs_folder
+from tinylab.reports.names import KINDS, duration
+from tinylab.reports.sections import section_of
+from tinylab.reports.summary import highlights
+from tinylab.runs.about import about
+from tinylab.runs.choices import own_choices
+from tinylab.runs.command import command_of
+from tinylab.runs.disk import usage
+from tinylab.runs.record import Run
+from tinylab.runs.searching import has_words
+
+__all__ = ["PAGE", "card", "differing", "listed", "name_of"]
+
+PAGE = 20  # runs on a page of the list
+_LONGEST = 300  # characters of a value that is shown
+_MOST_TABLES = 4
+
+
+def listed(visitor: Visitor, words: str = "", page: int = 0) -> dict[str, Any]:
+    """A page of the runs that have these words, newest first; the last page for one beyond it."""
+    found = [run for run in visitor.runs() if _fits(run, words)]
+    pages = max(1, -(-len(found) // PAGE))
+    page = min(max(0, page), pages - 1)
+    rows = [row for run in found[page * PAGE : (page + 1) * PAGE] if (row := _row(run))]
+    return {"rows": rows, "count": len(found), "page": page, "pages": pages}
+
+
+def _fits(run: Run, words: str) -> bool:
+    try:
+        return has_words(run, words)
+    except UNREADABLE:  # deleted since it was listed
+        return False
+
+
+def _row(run: Run) -> dict[str, Any] | None:
+    try:
+        status, kind = run.status(), run.config().kind
+        return {
+            "id": run.id,
+            "title": name_of(run),
+            "kind": KINDS.get(kind, kind),
+            "state": status.state,
+            "word": STATES.get(status.state, status.state),
+            "when": when(status.created),
+            "bytes": usage(run).total,
+        }
+    except UNREADABLE:
+        return None
+
+
+def name_of(run: Run) -> str:
+    """What somebody has called the run, else what was asked."""
+    return about(run).name or run_label(run)
+
+
+def card(run: Run, visitor: Visitor) -> dict[str, Any]:
+    """Everything about one run that its card shows."""
+    config, status, said, taken = run.config(), run.status(), about(run), usage(run)
+    words, tables = _results(run)
+    return {
+        "id": run.id,
+        "name": said.name,
+        "notes": said.notes,
+        "title": name_of(run),
+        "label": run_label(run),
+        "kind": KINDS.get(config.kind, config.kind),
+        "state": status.state,
+        "word": STATES.get(status.state, status.state),
+        "message": status.message,
+        "when": when(status.created),
+        "took": duration(status.seconds) if status.seconds else "",
+        "bytes": vars(taken) | {"total": taken.total},
+        "own": visitor.may_change(run),
+        "busy": status.active or status.state == "queued",
+        "opens": config.kind in TABS_BY_KIND,
+        "settings": [
+            [setting_label(name), setting_text(name, value), type(config).model_fields[name].description or ""]
+            for name, value in own_choices(config).items()
+        ],
+        "figures": [list(pair) for pair in _highlights(run)],
+        "words": words,
+        "tables": tables,
+        "command": command_of(config, called=short_reference),
+    }
+
+
+def _highlights(run: Run) -> Sequence[tuple[str, str]]:
+    try:
+        return highlights([run])
+    except UNREADABLE:
+        return []
+
+
+def _results(run: Run) -> tuple[list[str], str]:
+    """What a report says of the run in sentences, and its tables; nothing where what is stored cannot be read."""
+    try:
+        section = section_of(run)
+        tables = "".join(
+            f"<h4>{html.escape(table.title)}</h4>{table.to_html()}" for table in section.tables[:_MOST_TABLES]
+        )
+    except UNREADABLE:
+        return [], ""
+    return list(section.words), tables
+
+
+def setting_label(name: str) -> str:
+    """What a setting is called, as in the forms where it has a name there."""
+    return LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
+def setting_text(name: str, value: Any) -> str:
+    """The value of a setting as a person reads it."""
+    if value is None:
+        return "–"
+    several = value if isinstance(value, tuple) else (value,)
+    shown = ", ".join(setting_words(name, short_reference(one) if isinstance(one, str) else one) for one in several)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+
+
+def short_reference(text: str) -> str:
+    """A run of the runs folder by its id, whatever is below it from there on; anything else as it is."""
+    try:
+        inside = Path(text).relative_to(runs_folder())
+    except ValueError:
+        return text
+    return str(inside) if len(inside.parts) == 1 else text
+
+
+def differing(configs: Sequence[JobConfig]) -> list[tuple[str, list[str]]]:
+    """The settings that several have and that are not the same in all: what each is called, and its values."""
+    names = [name for config in configs for name in type(config).model_fields if name != "kind"]
+    rows = []
+    for name in (name for name, count in Counter(names).items() if count > 1):
+        values = [setting_text(name, getattr(config, name)) if hasattr(config, name) else "–" for config in configs]
+        if len(set(values)) > 1:
+            rows.append((setting_label(name), values))
+    return rows

@@ -1,0 +1,251 @@
+"""The lessons in a real browser: switches change digits, guesses come before truths, sliders agree with Python."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from lab_page import LabPage
+from playwright.sync_api import Browser, Page
+
+from app.lessons.choices import FINALISTS
+from app.lessons.facts import FACTS
+from app.lessons.hidden import KS
+from app.lessons.subsets import LEVELS, subsets
+from app.tabs.learn import LESSONS
+from tinylab.pruning.estimators import gumbel, reinmax
+
+FULL = 4095
+CANVAS = ".lesson-compare figure:last-child canvas"
+
+
+@pytest.fixture(scope="module")
+def server(own_server: Any) -> Any:
+    """An app of this file alone."""
+    return own_server
+
+
+@pytest.fixture
+def lab(page: Page, server: Any) -> LabPage:
+    """The lab in a fresh browser."""
+    return LabPage(page, server.url)
+
+
+def open_lesson(lab: LabPage, lesson: str, number: int, query: str = "") -> Any:
+    """Open a page of a lesson by the address; its first widget, once it is filled."""
+    lab.open(f"?tab=learn&lang=en&lesson={lesson}-{number}{query}")
+    lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+    widget = lab.page.locator(f"#lesson-{lesson}-{number} .lesson-widget").first
+    lab.page.wait_for_selector(f"#lesson-{lesson}-{number} .lesson-widget[data-ready]", state="visible")
+    return widget
+
+
+def painted(lab: LabPage, place: str, mask: int) -> None:
+    """Wait until a canvas shows the digits of `mask`, and compare every pixel with the recorded ones."""
+    lab.wait("([place, mask]) => document.querySelector(place)?.dataset.mask === String(mask)", [place, mask])
+    script = """(place) => { const c = document.querySelector(place);
+        const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+        return [c.width, [...data].filter((_, i) => i % 4 === 0)]; }"""
+    width, reds = lab.page.evaluate(script, place)
+    levels = subsets().levels(mask)
+    for digit in range(10):
+        left, top = digit % 5 * 9, digit // 5 * 9
+        shown = [[reds[(top + y) * width + left + x] for x in range(8)] for y in range(8)]
+        assert shown == (levels[digit].astype(int) * 255 // (LEVELS - 1)).tolist()
+
+
+def numbers(widget: Any, name: str) -> list[float]:
+    """Numbers that a widget shows, from its data attributes."""
+    return [float(part) for part in widget.get_attribute(f"data-{name}").split()]
+
+
+def test_start_page_leads_to_every_lesson_and_back(lab: LabPage) -> None:
+    lab.open("?lang=en")
+    lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+    assert lab.page.locator(".lesson-card").count() == len(LESSONS) == 4
+    for lesson in LESSONS:
+        lab.page.locator(f".lesson-card[data-lesson={lesson.id}]").click()
+        lab.page.locator(f"#lesson-{lesson.id} .lesson-title").wait_for(state="visible")
+        assert f"lesson={lesson.id}-1" in lab.page.url
+        assert lab.page.locator(".lesson:visible").count() == 1
+        lab.page.locator(f"#lesson-{lesson.id} .lesson-link").click()
+        lab.page.locator("#learn-start").wait_for(state="visible")
+    assert "lesson=" not in lab.page.url
+
+
+def test_an_address_that_names_no_lesson_shows_the_start(lab: LabPage) -> None:
+    for wrong in ("nothing-1", "cut-9", "..%2F..-1", "cut"):
+        lab.open(f"?lang=en&lesson={wrong}")
+        lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+        lab.page.locator("#lesson-cut-1" if wrong.startswith("cut") else "#learn-start").wait_for(state="visible")
+
+
+def test_switches_change_digits_loss_and_rank_at_once(lab: LabPage) -> None:
+    widget, place = open_lesson(lab, "cut", 1), f"#lesson-cut-1 {CANVAS}"
+    painted(lab, place, FULL)
+    switch = widget.locator(".lesson-switch")
+    switch.nth(0).click()
+    painted(lab, place, FULL ^ 1)
+    assert switch.nth(0).get_attribute("aria-checked") == "false"
+    assert f"{subsets().loss[FULL ^ 1]:.4f}" in widget.inner_text()
+    assert f"{subsets().read[FULL ^ 1].bit_count()} / 10" in widget.inner_text()
+    switch.nth(0).click()
+    for block in range(6, 12):
+        switch.nth(block).focus()
+        lab.page.keyboard.press("Space")
+    painted(lab, place, 63)
+    assert widget.get_attribute("data-rank") == "1"
+    widget.get_by_text("All off").click()
+    painted(lab, place, 0)
+
+
+def test_the_first_lesson_turns_the_order_round_after_a_guess(lab: LabPage) -> None:
+    widget, facts = open_lesson(lab, "cut", 2), FACTS["candidates"]()
+    assert widget.get_attribute("data-share") == "0"
+    assert f"{facts['pair'][0]['after']:.4f}" not in widget.inner_text()  # the truth is not there before the answer
+    widget.locator(".lesson-options button").nth(0).click()
+    lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")
+    said = widget.inner_text()
+    assert f"{facts['pair'][0]['after']:.4f}" in said and f"{facts['pair'][1]['after']:.4f}" in said
+    y = lab.page.evaluate("document.querySelector('#lesson-cut-2 .js-plotly-plot').data[0].y")
+    assert list(y) == pytest.approx(facts["figure"]["data"][0]["y"])
+    assert widget.locator(".lesson-options button:enabled").count() == 0
+
+
+def test_the_first_lesson_says_why_the_choice_of_the_lab_won(lab: LabPage) -> None:
+    widget, facts = open_lesson(lab, "cut", 3), FACTS["finalists"]()
+    assert all(kept in widget.inner_text() for kept in FINALISTS)
+    assert "Why did the lab's choice win?" not in widget.inner_text()
+    widget.locator(".lesson-options button").nth(1).focus()
+    lab.page.keyboard.press("Enter")
+    said = widget.inner_text()
+    assert "Why did the lab's choice win?" in said
+    assert f"{facts['learned']['after']:.5f}" in said and f"{facts['first']['after']:.5f}" in said
+    assert widget.locator(".lesson-live[aria-live=polite]").first.inner_text()
+
+
+def test_a_block_is_drawn_explained_and_skipped_by_keyboard(lab: LabPage) -> None:
+    widget = open_lesson(lab, "block", 1)
+    widget.locator("[data-name=attention]").focus()
+    lab.page.keyboard.press("Enter")
+    assert "patches learn of each other" in widget.inner_text()
+    lab.page.locator("#block-skip").press("Space")
+    assert widget.locator(".lesson-skipped").count() == 1
+    assert "Skipped." in widget.inner_text()
+
+
+@pytest.mark.parametrize(("number", "facts"), [(2, "single"), (3, "pairs")])
+def test_damage_is_shown_after_the_guess(lab: LabPage, number: int, facts: str) -> None:
+    widget, known = open_lesson(lab, "block", number), FACTS[facts]()
+    assert widget.locator(".js-plotly-plot").count() == 0
+    right = known["worst"] if facts == "single" else 2
+    widget.locator(".lesson-options button").nth(right).click()
+    assert "as you said" in widget.inner_text()
+    lab.wait(f"document.querySelector('#lesson-block-{number} .js-plotly-plot')?.data")
+    drawn = lab.page.evaluate(f"document.querySelector('#lesson-block-{number} .js-plotly-plot').data[0]")
+    wanted = known["figure"]["data"][0]
+    assert drawn["y"] == pytest.approx(wanted["y"]) if facts == "single" else drawn["z"] == wanted["z"]
+
+
+def test_formulas_are_drawn_without_a_network(lab: LabPage) -> None:
+    open_lesson(lab, "gradient", 3)
+    aside = lab.page.locator("#lesson-gradient-3 .lesson-aside")
+    assert aside.locator(".katex-display").count() >= 2
+    assert "$$" not in aside.inner_text()
+
+
+def test_gradients_on_the_page_are_those_of_python(lab: LabPage) -> None:
+    widget = open_lesson(lab, "gradient", 3)
+    for place, value in enumerate((1.2, -0.4, 0.3, 0.7, 0.9, 0.2, 1.5)):  # three scores, tau, three costs
+        slider = widget.locator("input[type=range]").nth(place)
+        slider.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", value)
+    logits = torch.tensor([[1.2, -0.4, 0.3]], dtype=torch.float64, requires_grad=True)
+    costs = torch.tensor([[0.9, 0.2, 1.5]], dtype=torch.float64)
+    noise = torch.tensor([numbers(widget, "noise")], dtype=torch.float64)
+    (gumbel(logits, noise, 0.7) * costs).sum().backward()
+    assert numbers(widget, "one") == pytest.approx(logits.grad[0].tolist(), abs=1e-9)
+    p = logits.detach().softmax(dim=1)
+    assert numbers(widget, "exact") == pytest.approx((p * (costs - (p * costs).sum()))[0].tolist(), abs=1e-9)
+
+    logits.grad = None
+    (reinmax(logits, noise, 0.7) * costs).sum().backward()
+    script = "([l, g, c]) => tinylab.categorical.reinmax(l, g, 0.7, c)"
+    shown = lab.page.evaluate(script, [[1.2, -0.4, 0.3], noise[0].tolist(), costs[0].tolist()])
+    assert shown == pytest.approx(logits.grad[0].tolist(), abs=1e-6)
+
+
+def test_small_tau_is_less_wrong_and_less_sure(lab: LabPage) -> None:
+    widget, told = open_lesson(lab, "gradient", 3), {}
+    for tau in (0.2, 2.0):
+        slider = widget.locator("input[type=range]").nth(3)
+        slider.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", tau)
+        told[tau] = (float(widget.get_attribute("data-bias")), float(widget.get_attribute("data-spread")))
+    assert told[0.2][0] < told[2.0][0] and told[0.2][1] > told[2.0][1]
+
+
+def test_draws_follow_the_chances(lab: LabPage) -> None:
+    widget = open_lesson(lab, "gradient", 2)
+    widget.locator(".lesson-draw-many").click()
+    counts = numbers(widget, "counts")
+    assert sum(counts) == 1000
+    chances = torch.tensor([0.5, 0.0, -0.5], dtype=torch.float64).softmax(dim=0).tolist()
+    for count, chance in zip(counts, chances, strict=True):
+        assert abs(count / 1000 - chance) < 4 * math.sqrt(chance * (1 - chance) / 1000)
+
+
+def test_one_huge_value_rules_the_loss(lab: LabPage) -> None:
+    widget = open_lesson(lab, "distil", 1)
+    assert not widget.locator("input[type=range]").is_visible()
+    widget.locator(".lesson-options button").first.click()
+    assert float(widget.get_attribute("data-share")) == pytest.approx(100 / (100 + 1023 * 0.01))
+    widget.locator("input[type=range]").press("Home")
+    assert float(widget.get_attribute("data-share")) == pytest.approx(1e-4 / (1e-4 + 1023 * 0.01))
+
+
+def test_the_mask_slider_shows_the_recorded_shares(lab: LabPage) -> None:
+    widget, facts = open_lesson(lab, "distil", 2), FACTS["hidden"]()
+    pair = facts["models"][0]["pairs"][-1]
+    widget.locator(".lesson-options button").first.click()
+    assert float(widget.get_attribute("data-carried")) == pair["carried"][KS.index(2.0)]
+    widget.locator("input[type=range]").press("ArrowRight")
+    assert float(widget.get_attribute("data-k")) == 2.25
+    assert float(widget.get_attribute("data-masked")) == pair["masked"][KS.index(2.25)]
+
+
+def test_recipes_are_named_after_the_guess(lab: LabPage) -> None:
+    widget, facts = open_lesson(lab, "distil", 3), FACTS["recipes"]()
+    widget.locator(".lesson-options button").nth(1).click()
+    assert f"{facts['means']['logit']:.5f}" in widget.inner_text()
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_no_page_leaves_a_word_unfilled(lab: LabPage, language: str) -> None:
+    lab.open(f"?tab=learn&lang={language}&lesson=cut-1")
+    lab.page.locator("#tabs button[role=tab]").first.click()
+    for lesson in LESSONS:
+        for number in range(1, len(lesson.pages) + 1):
+            lab.page.evaluate("([lesson, page]) => tinylab.lessons.go(lesson, page)", [lesson.id, number])
+            place = lab.page.locator(f"#lesson-{lesson.id}-{number}")
+            lab.page.wait_for_selector(f"#lesson-{lesson.id}-{number} .lesson-widget[data-ready]", state="visible")
+            for options in place.locator(".lesson-options").all():
+                options.locator("button").first.click()
+            said = lab.page.locator(f"#lesson-{lesson.id}").inner_text()
+            assert "lessons." not in said and "undefined" not in said and "NaN" not in said
+            assert not {word for word in said.split() if word.startswith("{") or word.endswith("}")}
+
+
+def test_lessons_fit_a_narrow_dark_page_with_reduced_motion(browser: Browser, server: Any, page_problems: Any) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme="dark", reduced_motion="reduce")
+    page_problems.watch(context)
+    try:
+        lab = LabPage(context.new_page(), server.url)
+        widget = open_lesson(lab, "cut", 2, "&__theme=dark")
+        widget.locator(".lesson-options button").first.click()
+        lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")
+        assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert lab.page.evaluate("document.body.classList.contains('dark')")
+    finally:
+        context.close()
+    assert list(page_problems) == []
