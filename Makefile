@@ -26,8 +26,9 @@ lint: .venv/installed-dev ## check style, format and types
 bench: install ## time the things that should be fast
 	@$(BIN)/python -m tinylab bench
 
-soak: .venv/installed-dev ## kill jobs 50 times, resume them, compare (minutes)
+soak: .venv/installed-dev ## kill jobs 50 times, resume them, compare; open 30 pages on one search (minutes)
 	@$(BIN)/python tests/soak.py
+	@$(BIN)/python tests/soak_pages.py
 
 # The stamps are touched last, so that an installation that was interrupted is done again.
 .venv/installed: requirements.txt pyproject.toml

@@ -12,7 +12,7 @@ from app.run_ids import UNREADABLE
 from app.visitors import Visitor
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.paths import runs_folder
-from tinylab.runs.launch import active_run
+from tinylab.runs.queue import current_line
 from tinylab.runs.record import Run
 
 __all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "Attachment", "attach"]
@@ -48,11 +48,14 @@ class Attachment:
 
 
 def attach(query: Mapping[str, str], visitor: Visitor) -> Attachment:
-    """The view that the address names; where it names nothing, the run at work, else the newest run of each kind."""
+    """The view that the address names; where it names nothing, the run at work, else the newest run of each kind.
+
+    A page without any runs begins with the lessons.
+    """
     accept_key(query, visitor)
     runs = {kind: next((run.id for run in visitor.runs(kind)), "") for kind in TABS_BY_KIND}
     wanted = _named_run(query.get("run", ""), visitor) or _at_work(visitor)
-    tab, part = "load" if any(runs.values()) else "learn", _FIRST_PART
+    tab, part = "load" if wanted or any(runs.values()) else "learn", _FIRST_PART
     models = [query.get("model", ""), *built_in_models()[:1]]
     if wanted:
         config = wanted.config()
@@ -83,9 +86,8 @@ def _can_load(model: str, visitor: Visitor) -> bool:
 
 
 def _at_work(visitor: Visitor) -> Run | None:
-    """The run at work, if it is one to look at."""
-    run = active_run()
-    return run if run and visitor.may_see(run) else None
+    """A run at work, if there is one to look at."""
+    return next((run for run in current_line().working if visitor.may_see(run)), None)
 
 
 def _named_run(run_id: str, visitor: Visitor) -> Run | None:

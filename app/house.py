@@ -29,7 +29,7 @@ class Limits:
         sampling: denoising steps of a picture.
         weights: of a model that is worked on, in millions.
         minutes: that a job may compute before it is stopped.
-        line: jobs of one visitor that are at work or in line.
+        line: jobs of one visitor that wait in line.
         runs: that one visitor keeps.
         megabytes: that the runs and uploads of one visitor take on disk.
         disk: megabytes that the runs of all take.

@@ -32,7 +32,6 @@ __all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "
 
 MOST_FRAMES = 12  # moments of a run that are answered at once
 _KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
-_TROUBLE = (*UNREADABLE, AttributeError, IndexError)  # what a view may raise about a run that a stranger wrote
 _SCRIPT = Path(__file__).parent / "static" / "live.js"
 _ready, _crowd = ReadyAnswers(_KEPT), Crowd()
 
@@ -121,7 +120,7 @@ def answer(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
             return orjson.dumps({"same": True, **head})
         shown = _ready.get((view, run.path, revision), partial(_shown, view, run, other))
         return _joined({"revision": revision, **head}, shown)
-    except _TROUBLE:
+    except UNREADABLE:
         return orjson.dumps({"gone": True})
 
 
@@ -146,7 +145,7 @@ def frames(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
             found.append(_ready.get((view, run.path, revision, step), partial(_shown, view, then, also)))
         head = {"revision": revision, "moments": steps, "unit": "cell" if run.config().kind == "compare" else "step"}
         return orjson.dumps(head)[:-1] + b',"frames":[' + b",".join(found) + b"]}"
-    except _TROUBLE:
+    except UNREADABLE:
         return orjson.dumps({"gone": True})
 
 
@@ -159,7 +158,7 @@ def _shown(view: View, run: Run, other: Run | str | None) -> bytes:
     """What the view makes of the run, as JSON; of the run alone where nothing can be made of the other."""
     try:
         payload = view(run) if other is None else view(run, other)
-    except _TROUBLE:
+    except UNREADABLE:
         if other is None:
             raise
         payload = view(run)

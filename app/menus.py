@@ -12,7 +12,7 @@ from tinylab.models.catalog import locate_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import method_label, model_label, plan_label
 from tinylab.runs.record import Run
-from tinylab.runs.recordings import recordings
+from tinylab.runs.recordings import is_recording, recordings
 
 __all__ = [
     "Entries",
@@ -48,8 +48,8 @@ def rows_of(visitor: Visitor, run_id: str, labels: Callable[[Run], Iterable[str]
 
 
 def learned_plans(visitor: Visitor, model: str) -> Entries:
-    """Finished searches in `model`, by what they keep."""
-    return _gather(visitor.runs("search"), lambda run: _plan_of_run(run, model))
+    """Finished searches in `model`, by what they keep, those that ship with the lab last."""
+    return _gather([*visitor.runs("search"), *recordings("search")], lambda run: _plan_of_run(run, model))
 
 
 def plan_sources(visitor: Visitor, model: str) -> Entries:
@@ -118,5 +118,5 @@ def _models_of_rows(run: Run, model: str) -> Entries:
 
 
 def _origin(run: Run) -> str:
-    word = {"compare": "compared "}.get(run.config().kind, "")
+    word = "recorded " if is_recording(run) else {"compare": "compared "}.get(run.config().kind, "")
     return word + when(run.stored_status().created)

@@ -14,7 +14,7 @@ from tinylab.runs.recordings import recording
 __all__ = ["UNREADABLE", "known_run"]
 
 # What reading a run may raise when its folder is deleted or damaged meanwhile; BadRequest is a ValueError.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, sqlite3.Error)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, sqlite3.Error)
 
 
 def known_run(run_id: Any) -> Run:

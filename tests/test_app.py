@@ -29,7 +29,7 @@ KINDS = ("search", "compare", "finetune", "sample", "evaluate", "cost")
 def test_page_has_every_tab_in_order_and_the_controls_of_each_job() -> None:
     page = build_page()
     ids = {block.elem_id for block in page.blocks.values()}
-    assert [tab.ID for tab in TABS] == ["load", "search", "compare", "finetune", "generate", "measure"]
+    assert [tab.ID for tab in TABS] == ["learn", "load", "search", "compare", "finetune", "generate", "measure", "runs"]
     for kind in KINDS:
         assert {f"{kind}-{part}" for part in ("start", "stop", "resume", "message", "runs", "live")} <= ids
 

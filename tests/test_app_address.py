@@ -33,8 +33,8 @@ def test_id_leads_to_its_run(runs: Path) -> None:
     assert known_run("a").path == runs / "a"
 
 
-def test_new_page_without_runs_begins_at_load_with_the_built_in_model() -> None:
-    assert attach({}, HOME) == Attachment("load", NO_RUNS, "digits-dit")
+def test_new_page_without_runs_begins_with_the_lessons_and_the_built_in_model() -> None:
+    assert attach({}, HOME) == Attachment("learn", NO_RUNS, "digits-dit")
 
 
 @pytest.mark.parametrize("run_id", ["nonsense", "../../etc/passwd", "/etc", "."])

@@ -225,6 +225,21 @@ def test_strangers_download_their_own_alone(runs: Path, client: TestClient, publ
     assert client.get(f"/tinylab/notebook/{run.id}").status_code == 404
 
 
+def test_nobody_downloads_without_the_login(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = full_run(runs)
+    monkeypatch.setenv("TINYLAB_LOGIN", "anna:secret")
+    house.cache_clear()
+    page = Starlette(routes=ROUTES)
+    page.tokens, page.cookie_id = {"right": "anna"}, "x"  # type: ignore[attr-defined]  # as Gradio's app has them
+    client = TestClient(page)
+    assert client.get(f"/tinylab/archive/{run.id}").status_code == 404
+    client.cookies.set("access-token-x", "wrong")
+    assert client.get(f"/tinylab/archive/{run.id}").status_code == 404
+    client.cookies.set("access-token-x", "right")
+    assert client.get(f"/tinylab/archive/{run.id}").status_code == 200
+    house.cache_clear()
+
+
 class Request:
     """Somebody at home."""
 

@@ -24,6 +24,7 @@ from tinylab.runs.about import About, about, describe
 from tinylab.runs.archive import archive_name, pack
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
 from tinylab.runs.record import Run
+from tinylab.runs.recordings import recordings
 from tinylab.runs.store import list_runs
 from tinylab.runs.unpack import import_archive
 from tinylab.training.recorder import StepRecord
@@ -448,6 +449,12 @@ def test_judge_sees_the_run_before_anybody_else_and_may_refuse_it(archive: Path,
         import_archive(archive, judge=judge)
     assert seen == [(0.5, 1)]
     assert [path.name for path in runs.iterdir()] in (["search-1", ".incoming"], [".incoming", "search-1"])
+
+
+def test_recording_that_was_packed_does_not_hide_behind_the_one_that_ships(runs: Path, tmp_path: Path) -> None:
+    shipped = recordings()[0]
+    back = import_archive(archived(shipped, tmp_path / "x.zip"))
+    assert back.path == runs / f"{shipped.id}-2" and back.config() == shipped.config()
 
 
 def test_folders_in_an_archive_are_passed_over(archive: Path) -> None:

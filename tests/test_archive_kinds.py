@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[[Place], JobConfig]] = {
     "search": lambda at: SearchConfig.create(model=at.model, pattern="1:2", seeds="0,1", **SHORT),
     "prune": lambda at: PruneConfig.create(model=at.model, method="influence", samples=8, threads=1),
     "finetune": lambda at: FinetuneConfig.create(
-        run=at.search, snapshot_every=1, scored_samples=10, warm_start="align", warm_steps=1, **SHORT
+        run=at.search, snapshot_every=1, scored_samples=20, warm_start="align", warm_steps=1, **SHORT
     ),
     "sample": lambda at: SampleConfig.create(model=at.model, against=(at.search,), n=4, steps=2, threads=1),
     "evaluate": lambda at: EvaluateConfig.create(model=at.model, n=20, steps=2, resamples=0, pictures=True, threads=1),

@@ -230,6 +230,17 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     assert looks and queued.status().active
 
 
+def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs):
+    busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", seconds_left=99.0, **own_process())
+    launch.launch(short_prune(tiny_folder))
+    launch.tend()
+    assert launch._spare.process is None
+    busy.write_status(replace(busy.stored_status(), seconds_left=9.0))
+    launch.tend()
+    assert launch._spare.process.poll() is None
+    busy.write_status(Status(state="stopped"))
+
+
 def test_a_run_that_cannot_start_says_so_and_the_next_one_does(tiny_folder, runs, monkeypatch):
     for number in range(2):
         make_run(runs, short_prune(tiny_folder), f"run{number}", state="queued", queued=1.0 + number)

@@ -19,7 +19,7 @@ whenSeen(root, server, (facts) => {
   const hang = (share) => facts.figure.data.map((trace, k) => ({ ...trace, y: after[k].map((y) => ceiling * (y / ceiling) ** share) }));
   function show(share) {
     const { layout } = facts.figure, told = share > 0;
-    const yaxis = { ...layout.yaxis, showticklabels: told };
+    const yaxis = { ...layout.yaxis, showticklabels: told, range: [layout.yaxis.range[0], Math.log10(ceiling * 1.05)] };
     const shown = { data: hang(share), layout: { ...layout, yaxis, ...(told ? {} : { shapes: [], annotations: [] }) } };
     draw(slot, shown, { x: text("cut.x"), y: told ? text("cut.y") : "", alt: text(told ? "cut.scatter" : "cut.scatter_before", { all: facts.finetuned }) });
     root.dataset.share = share;

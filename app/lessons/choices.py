@@ -83,9 +83,7 @@ def correlation() -> float:
 def surprises() -> tuple[tuple[Candidate, float, float], tuple[Candidate, float, float]]:
     """The candidates that fell and rose most in rank by the fine-tuning, each with its losses before and after."""
     done = ground_truth().finetuned
-    order = {
-        at: {row.kept: rank for rank, (row, *_) in enumerate(sorted(done, key=lambda entry: entry[at]))}
-        for at in (1, 2)
-    }
-    moved = sorted(done, key=lambda entry: order[2][entry[0].kept] - order[1][entry[0].kept])
+    before = {row.kept: rank for rank, (row, _, _) in enumerate(sorted(done, key=lambda entry: entry[1]))}
+    after = {row.kept: rank for rank, (row, _, _) in enumerate(sorted(done, key=lambda entry: entry[2]))}
+    moved = sorted(done, key=lambda entry: after[entry[0].kept] - before[entry[0].kept])
     return moved[-1], moved[0]

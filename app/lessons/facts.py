@@ -43,7 +43,7 @@ def candidates() -> dict[str, Any]:
         {"kept": " ".join(row.kept), "before": before, "after": after, "rank": done.index(after) + 1}
         for row, before, after in (fallen, risen)
     ]
-    marked = {name: (each["before"], each["after"]) for name, each in zip("AB", pair, strict=True)}
+    marked = {name: each[1:] for name, each in zip("AB", (fallen, risen), strict=True)}
     return {
         "digits": _digits(),
         "figure": figures.candidates(chosen(), marked, _full()),

@@ -106,11 +106,10 @@ def losses_of_part(model: DiT, part: NoisedBatch) -> np.ndarray:
         Draw(part.draw.t.repeat(copies), part.draw.noise.repeat(copies, 1, 1, 1)),
     )
     sums = np.zeros(1 << depth)
-    with only(model, [_Given()]) as look:
-        objective.forward(model, part.x, part.y, part.draw)
-        first = look.blocks[0]
-    start, c = first.tokens, first.c
     given = _Given()
+    with only(model, [given]):
+        objective.forward(model, part.x, part.y, part.draw)
+    start, c = given.tokens, given.c
 
     def go(tokens: Tensor, index: int, mask: int) -> None:
         if index < depth - _TOGETHER:

@@ -3,8 +3,10 @@
 window.tinylab.runs = (element, props, server, watch) => {
   const { tinylab } = window, list = element.querySelector(".tl-runs");
   const PAUSE = 5000, SOON = 250, MOST = 8; // milliseconds, milliseconds, runs beside each other
+  const AT_WORK = ["created", "queued", "starting", "running"]; // states that change by themselves
   const shown = { words: "", page: 0, run: "", picked: new Set(), undo: null };
-  let known = {}, timer = null, wait = null, generation = 0, failures = 0;
+  const newest = { list: 0, card: 0, any: 0 }; // questions: an answer that a later one has overtaken is not drawn
+  let known = {}, timer = null, wait = null, failures = 0;
 
   const main = () => document.querySelector("#runs-main");
   const text = (key, values = {}) =>
@@ -204,6 +206,7 @@ window.tinylab.runs = (element, props, server, watch) => {
   }
 
   function drawTogether(found) {
+    known.card = "";
     if (!found) return main().replaceChildren(hint(text("not_together")));
     const body = make("div", { class: "tl-runs-together" });
     body.innerHTML = found.html; // the server's, escaped
@@ -249,6 +252,7 @@ window.tinylab.runs = (element, props, server, watch) => {
     tinylab.remember("run", "");
     const undo = button(text("undo"), () => restore(done.trashed), { id: "runs-undo" });
     main().replaceChildren();
+    known.card = "";
     tell(text("was_deleted", { run: card.title }), [undo]);
     undo.focus();
     await ask({ list: true, room: true });
@@ -273,19 +277,21 @@ window.tinylab.runs = (element, props, server, watch) => {
   // Questions
 
   async function ask(parts) {
-    const mine = ++generation, question = {};
+    const mine = ++newest.any, question = {};
     clearTimeout(timer);
     if (parts.list) question.list = { words: shown.words, page: shown.page };
     if (parts.card && shown.run) question.card = shown.run;
     if (parts.together) question.together = [...shown.picked];
     if (parts.room) question.room = true;
+    for (const part of ["list", "card"]) if (parts[part]) newest[part] = mine;
     let found = null;
     try {
       found = await server.ask(question);
     } catch { /* the server is away: asked again below */ }
     failures = found ? 0 : failures + 1;
-    if (found && element.isConnected) take(parts, found, mine === generation);
-    if (mine === generation && element.isConnected) timer = setTimeout(look, PAUSE * Math.min(6, 1 + failures));
+    if (found && element.isConnected) take(parts, found, mine);
+    const calm = rows.querySelector(AT_WORK.map((state) => `.tl-${state}`).join()) ? 1 : 3;
+    if (mine === newest.any && element.isConnected) timer = setTimeout(look, PAUSE * Math.min(6, calm + failures));
   }
 
   const fresh = (name, value) => {
@@ -295,19 +301,22 @@ window.tinylab.runs = (element, props, server, watch) => {
     return true;
   };
 
-  function take(parts, found, last) {
-    if (found.list && last && fresh("list", found.list)) drawList(found.list);
+  function take(parts, found, mine) {
+    if (found.list && newest.list === mine && fresh("list", found.list)) drawList(found.list);
     if (found.room && fresh("room", [found.room, found.deleted])) drawDisk(found.room, found.deleted);
-    if (parts.together) { known.card = ""; drawTogether(found.together); }
-    if (parts.card && last && fresh("card", [shown.run, found.card ?? null])) drawCard(found.card ?? null);
+    if (parts.together) drawTogether(found.together);
+    if (parts.card && newest.card === mine && fresh("card", [shown.run, found.card ?? null])) drawCard(found.card ?? null);
   }
 
-  // News of what is in sight; never under the hands of somebody who types.
-  function look() {
+  // News of what is in sight: of the card only where the list tells some, and never under the hands of one who types.
+  async function look() {
     if (document.hidden || !visible()) { timer = setTimeout(look, PAUSE); return; }
-    const article = main()?.querySelector("article[data-run]");
-    ask({ list: true, card: Boolean(article) && !busy() && !dirty() });
+    const before = line();
+    await ask({ list: true });
+    if (line() !== before && main().querySelector("article[data-run]") && !busy() && !dirty()) ask({ card: true });
   }
+
+  const line = () => [...rows.children].find((row) => row.dataset.run === shown.run)?.textContent ?? "";
 
   const dirty = () => main().querySelector("#runs-save:not([disabled])") !== null;
 

@@ -111,8 +111,8 @@ window.tinylab.tour = (() => {
     Object.assign(light.style, { left: `${around.left - 6}px`, top: `${top}px`, width: `${around.width + 12}px`, height: `${Math.max(0, bottom - top)}px` });
     const left = Math.max(GAP, Math.min(around.left, window.innerWidth - width - GAP));
     const below = bottom + GAP + height < window.innerHeight, above = top - GAP - height > 0;
-    const y = below ? bottom + GAP : above ? top - GAP - height : window.innerHeight - height - GAP;
-    Object.assign(box.style, { left: `${left}px`, top: `${y}px` });
+    const lowest = window.innerHeight - height - GAP, y = below ? bottom + GAP : above ? top - GAP - height : lowest;
+    Object.assign(box.style, { left: `${left}px`, top: `${Math.max(0, Math.min(y, lowest))}px` }); // also while it scrolls
   }
 
   // A small line below the header, once; it stands in the way of nothing.

@@ -20,8 +20,11 @@ Fields = dict[str, Any]  # components by the setting they are for
 
 _QUICK = finetune_config("quick")
 _WHOLE = {name for name, field in FinetuneConfig.model_fields.items() if field.annotation is int}
-_INFOS = ("alpha", "mask_sigma", "lr_floor", "warmup", "accumulation", "label_dropout", "snapshot_every")
-_INFOS += ("scored_samples", "log_every", "checkpoint_every")  # settings that say more than their label
+# Settings that say more than their label.
+_INFOS = frozenset(
+    {"alpha", "mask_sigma", "lr_floor", "warmup", "accumulation", "label_dropout"}
+    | {"snapshot_every", "scored_samples", "log_every", "checkpoint_every"}
+)
 
 
 def _number(name: str, **look: Any) -> gr.Number:

@@ -31,8 +31,8 @@ class LabPage:
         self.page, self.url = page, url
         page.set_default_timeout(PATIENCE)
 
-    def open(self, query: str = "") -> None:
-        """Go to the page and wait until it shows what the address says."""
+    def open(self, query: str = "?tab=load") -> None:
+        """Go to the page and wait until it shows what the address says; without an address, the model to load."""
         self.page.goto(f"{self.url}/{query}")
         self.wait("window.tinylab?.ready")
 

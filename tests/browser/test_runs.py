@@ -67,6 +67,12 @@ def choose(lab: LabPage, run_id: str) -> None:
     lab.page.wait_for_selector(f"#runs-main article[data-run='{run_id}']")
 
 
+def import_file(lab: LabPage, archive: Path) -> None:
+    with lab.page.expect_file_chooser() as chooser:
+        lab.page.click("#runs-upload")
+    chooser.value.set_files(archive)
+
+
 def test_run_is_found_named_and_found_by_its_name(lab: LabPage, server: Any) -> None:
     assert "30 runs" in lab.page.locator(".tl-runs-count").inner_text()
     assert lab.page.locator(".tl-runs-rows li[data-run]").count() == 20
@@ -155,7 +161,7 @@ def test_run_is_downloaded_and_taken_in_again(lab: LabPage, server: Any, tmp_pat
     notebook = json.loads(Path(download.value.path()).read_text())
     assert notebook["nbformat"] == 4 and download.value.suggested_filename == f"tinylab-{run.id}.ipynb"
 
-    lab.page.set_input_files("#runs-upload input[type=file], input#runs-upload, [data-testid='file-upload']", archive)
+    import_file(lab, archive)
     assert f"Imported {run.id}-2." in lab.message("runs")
     lab.page.wait_for_selector(f"#runs-main article[data-run='{run.id}-2']")
     row(lab, f"{run.id}-2").wait_for()
@@ -168,7 +174,7 @@ def test_bad_archive_is_refused_in_one_line(lab: LabPage, server: Any, tmp_path:
     bad = tmp_path / "evil.zip"
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("../../evil.json", "{}")
-    lab.page.set_input_files("#runs-upload input[type=file], input#runs-upload, [data-testid='file-upload']", bad)
+    import_file(lab, bad)
     said = lab.message("runs")
     assert "leads somewhere else; nothing was imported" in said and "\n" not in said
     assert run_ids(server.runs) == before

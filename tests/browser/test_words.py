@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_page import PATIENCE, LabPage, forget_closed_connections
+from lab_page import LabPage, forget_closed_connections
 from playwright.sync_api import Browser, Page
 
 from app.texts import entries
@@ -75,7 +75,7 @@ def test_german_page_says_everything_in_german(german: LabPage, searched: Run) -
     german.wait(f"document.querySelector('{HEATMAP}').layout.title.text === 'Wie wahrscheinlich jeder Block bleibt'")
     assert page.evaluate(f"document.querySelector('{HEATMAP}').layout.xaxis.title.text") == "Schritt"
     assert "Fertig" in german.slot("search", "status")
-    assert f"Schritt {12} von {12}" in german.slot("search", "status")
+    assert "Schritt 12 von 12" in german.slot("search", "status")
     page.locator("#tab-compare-button").click()
     assert page.get_by_placeholder(GERMAN["compare.study_placeholder"], exact=True).count() == 0  # More is closed
     page.locator("#compare-more button").first.click()
@@ -220,8 +220,7 @@ def test_formula_stands_beside_the_picture(lab: LabPage) -> None:
 def test_dark_and_projector_by_button_and_by_address(lab: LabPage, searched: Run) -> None:
     open_search(lab, searched)
     page = lab.page
-    body = page.locator("body")
-    dark, projector = page.locator("[data-tool=dark]"), page.locator("[data-tool=projector]")
+    body, dark, projector = map(page.locator, ("body", "[data-tool=dark]", "[data-tool=projector]"))
     plain = page.evaluate(f"document.querySelector('{HEATMAP}').layout.title.font.size")
     assert dark.get_attribute("aria-pressed") == "false"
     dark.click()
@@ -237,9 +236,9 @@ def test_dark_and_projector_by_button_and_by_address(lab: LabPage, searched: Run
 
     open_search(lab, searched, "&view=dark,projector")
     assert {"dark", "tl-projector"} <= set(str(body.get_attribute("class")).split())
-    page.locator("[data-tool=projector]").click()
+    projector.click()
     page.locator("#search-preset").wait_for()
-    page.locator("[data-tool=dark]").click()
+    dark.click()
     assert "dark" not in str(body.get_attribute("class")).split()
     assert "view=" not in page.url
 
@@ -298,5 +297,5 @@ def test_every_picture_and_chart_can_be_heard(lab: LabPage, searched: Run) -> No
         said = str(chart.locator(".tl-unseen").text_content())
         assert said.startswith(str(chart.get_attribute("aria-label"))) and any(letter.isdigit() for letter in said)
     page.locator("#tab-load-button").click()
-    page.locator("#load-card").wait_for(timeout=PATIENCE)
+    page.locator("#load-card").wait_for()
     assert page.evaluate("[...document.images].filter((image) => !image.alt).length") == 0

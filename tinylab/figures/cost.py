@@ -114,7 +114,7 @@ def time_shares(shares: Mapping[str, float], *, key: str, heading: str) -> dict[
         barmode="stack",
         margin={"l": 18, "r": 18, "t": 86, "b": 44},
         showlegend=True,
-        legend_traceorder="normal",
+        legend={"traceorder": "normal"},
         hovermode="closest",
         xaxis=axis("share of the time of a step", tickformat=".0%", range=[0, max(1.0, sum(shares.values()))]),
         yaxis=axis("", showticklabels=False, showgrid=False),

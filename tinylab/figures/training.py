@@ -138,7 +138,7 @@ def _over_steps(
     if not named:  # the heading stands alone above the plot
         more["margin"] = {"l": 56, "r": 18, "t": 44, "b": 44}
     steps = axis("step", range=[0, total_steps] if total_steps else None)
-    return figure(traces, xaxis=steps, yaxis=yaxis, showlegend=named, legend_tracegroupgap=0, **more)
+    return figure(traces, xaxis=steps, yaxis=yaxis, showlegend=named, legend={"tracegroupgap": 0}, **more)
 
 
 def _scale(traces: list[Any], unit: str, log: bool, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,17 @@ import psutil
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
+from tinylab.runs import in_process
 from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check
 from tinylab.runs.deciding import Undecided, changed, deciding, stamp_of_line
 from tinylab.runs.devices import devices
 from tinylab.runs.owner import owner_of
-from tinylab.runs.queue import Line, read_line
+from tinylab.runs.queue import read_line
 from tinylab.runs.record import Run
 from tinylab.runs.status import Status, is_alive
 from tinylab.runs.store import in_runs_folder, listed_runs, new_run
+from tinylab.runs.watch import Watch
 from tinylab.runs.workers import Child, Spare, hand_over, record_end, record_stop
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
@@ -41,6 +43,7 @@ _TENDER = "tinylab-queue"
 _spare = Spare()
 _children: list[Child] = []
 _turn = threading.RLock()  # for the two above
+_watch = Watch()
 _unstartable: set[Path] = set()  # runs that could neither be started nor told so
 
 
@@ -95,7 +98,7 @@ def stop(run: Run) -> None:
 
     A stopped run can go on, whether it had begun or not.
     """
-    if _leave(run):
+    if _leave(run) or in_process.stop(run):
         return
     status = run.status()
     if not status.active:
@@ -133,7 +136,11 @@ def reap() -> None:
 def tend() -> None:
     """Look after the line once: collect what has ended, start whose turn it is. Cheap where nothing has changed."""
     reap()
-    if not runs_folder().is_dir() or not _watch.something_happened():
+    if not runs_folder().is_dir():
+        return
+    if not _watch.something_happened():
+        if _watch.soon():
+            warm_up()
         return
     with contextlib.suppress(Undecided), deciding(0):  # who decides at this moment sees to the line, too
         _start_next()
@@ -161,33 +168,6 @@ def _tend_for_ever() -> None:
             time.sleep(_REST)
 
 
-class _Watch:
-    """What was seen at the last look at the line, to tell whether another is worth it."""
-
-    def __init__(self) -> None:
-        self._stamp, self._line = ("", 0, 0), Line()
-
-    def remember(self, stamp: tuple[str, int, int], line: Line) -> None:
-        """Keep what was seen; `stamp` is of before the look."""
-        self._stamp, self._line = stamp, line
-
-    def something_happened(self) -> bool:
-        """Whether the line has changed, or a job has ended for which somebody waits."""
-        if stamp_of_line() != self._stamp:
-            return True
-        return bool(self._line.waiting) and (bool(self._line.free) or not all(map(_works, self._line.working)))
-
-
-_watch = _Watch()
-
-
-def _works(run: Run) -> bool:
-    try:
-        return run.status().active
-    except BadRequest:
-        return False
-
-
 def _check_room(owner: str, waits: bool, most: int | None) -> None:
     """BadRequest if a job more would have to wait and may not."""
     reap()
@@ -207,6 +187,7 @@ def _join(run: Run) -> None:
     """Put a run into the line, and start it if it is its turn."""
     waiting = replace(run.stored_status(), state="queued", message="", queued=time.time(), seconds_left=None, slot=-1)
     run.write_status(waiting)
+    in_process.remember(run)
     changed()
     _unstartable.discard(run.path)
     if in_runs_folder(run.path):
@@ -256,6 +237,8 @@ def _refuse(run: Run, error: Exception) -> None:
 
 def _start(run: Run, slot: int) -> None:
     starting = replace(run.stored_status(), state="starting", heartbeat=time.time(), slot=slot)
+    if in_process.begin(run, starting):
+        return
     with _turn:
         _children.append(hand_over(_spare, run, starting))
 

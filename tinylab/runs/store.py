@@ -14,6 +14,7 @@ from tinylab.errors import BadRequest
 from tinylab.paths import exists, runs_folder
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run, Status, Taken
+from tinylab.runs.recordings import recording
 
 __all__ = [
     "Listed",
@@ -58,7 +59,7 @@ def find_run(reference: str) -> Run:
     by_id = runs_folder() / reference
     if Path(reference).name == reference and exists(by_id / "config.json"):
         return Run.open(by_id)
-    return Run.open(Path(reference))
+    return recording(reference) or Run.open(Path(reference))
 
 
 def in_runs_folder(path: Path) -> bool:

@@ -23,6 +23,7 @@ from tinylab.runs.archive_layout import METRICS
 from tinylab.runs.archive_members import Member, members, opened, refusal
 from tinylab.runs.metrics_copy import copy_metrics
 from tinylab.runs.record import Run
+from tinylab.runs.recordings import recording
 
 __all__ = ["LARGEST", "import_archive"]
 
@@ -128,7 +129,7 @@ def _move(folder: Path) -> Run:
     target, count = runs_folder() / folder.name, 1
     while True:
         try:
-            if not os.path.lexists(target):
+            if not os.path.lexists(target) and recording(target.name) is None:
                 os.rename(folder, target)
                 atomic.flush(target.parent)
                 return Run.open(target)
