@@ -14,6 +14,7 @@ import gradio as gr
 from app.context import attach
 from app.menus import Entries, rows_of
 from app.run_ids import UNREADABLE
+from app.texts import text
 from app.visitors import Visitor, visitor_of
 from tinylab.runs.record import Run
 
@@ -93,8 +94,8 @@ def row_menu(kind: str, key: str, labels: Callable[[Run], Iterable[str]]) -> Bes
         kind,
         key,
         lambda visitor, shown: rows_of(visitor, shown, labels),
-        label="Set against",
-        info="pins that row; the others show how far they are from it",
+        label=text("panel.set_against"),
+        info=text("panel.set_against_info"),
         elem_id=f"{kind}-beside",
     )
 

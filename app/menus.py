@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from app.run_ids import UNREADABLE
 from app.views.names import kept_words, run_label, when
 from app.visitors import Visitor
+from tinylab.errors import BadRequest
 from tinylab.models.catalog import locate_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import method_label, model_label, plan_label
@@ -92,8 +94,16 @@ def _plan_of_run(run: Run, model: str) -> Entries:
 
 def _rows_for(run: Run, model: str) -> list[tuple[dict[str, Any], DepthPlan]]:
     """The rows of a comparison, each with its plan; none if it compared another model."""
-    rows = [(row, DepthPlan.load(run.path / row["model"] / "plan.json")) for row in run.result().get("rows", [])]
+    rows = [(row, DepthPlan.load(_within(run, row["model"]) / "plan.json")) for row in run.result().get("rows", [])]
     return [(row, plan) for row, plan in rows if _made_for(plan, model)]
+
+
+def _within(run: Run, name: str) -> Path:
+    """A folder of the run; BadRequest for a name that leads out of it, as an imported run may have."""
+    folder = (run.path / name).resolve()
+    if not folder.is_relative_to(run.path.resolve()):
+        raise BadRequest(f"run {run.id} names a folder that is not its own")
+    return folder
 
 
 def _plans_of_rows(run: Run, model: str) -> Entries:

@@ -208,7 +208,8 @@ def test_news_of_either_run_are_news(lab: Path) -> None:
 
 
 def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, menu: BesideMenu) -> None:
-    assert [value for _, value in menu.offer(MASKED, "", gr.Request()).choices] == ["", PLAIN]
+    others = [value for _, value in menu.offer(MASKED, "", gr.Request()).choices]
+    assert others == ["", PLAIN, "recorded-finetune-digits-dit"]
     kept = menu.offer(MASKED, PLAIN, gr.Request())
     assert "value" not in kept.constructor_args
     assert menu.offer(PLAIN, PLAIN, gr.Request()).value == ""  # it is shown itself now

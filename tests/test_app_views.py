@@ -295,7 +295,8 @@ def test_pictures_come_from_the_run_alone(lab: Path, tmp_path: Path) -> None:
 def test_menus_offer_runs_plans_and_models(lab: Path) -> None:
     model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
     for kind, run_id in IDS.items():
-        assert [value for _, value in menus.run_choices(HOME, kind)] == [run_id]
+        own = [value for _, value in menus.run_choices(HOME, kind) if not value.startswith("recorded-")]
+        assert own == [run_id]
     assert [value for _, value in menus.learned_plans(HOME, model)] == [IDS["search"]]
     assert len(menus.plan_sources(HOME, model)) == 1 + 3
     assert [value for _, value in menus.shallow_models(HOME, model)][:2] == [IDS["finetune"], IDS["search"]]
@@ -303,7 +304,17 @@ def test_menus_offer_runs_plans_and_models(lab: Path) -> None:
 
 
 def test_menus_leave_out_what_was_made_for_other_models(lab: Path) -> None:
-    assert menus.learned_plans(HOME, "digits-dit") == menus.shallow_models(HOME, "digits-dit") == []
+    assert [value for _, value in menus.learned_plans(HOME, "digits-dit")] == ["recorded-search-digits-dit"]
+    assert menus.shallow_models(HOME, "digits-dit") == []
+
+
+def test_menus_do_not_follow_an_imported_comparison_out_of_its_folder(lab: Path) -> None:
+    model = Run.open(lab / IDS["search"]).config().model  # type: ignore[attr-defined]
+    run = Run.open(lab / IDS["compare"])
+    result = run.result()
+    result["rows"][0]["model"] = f"../{IDS['search']}"
+    run.write_result(result)
+    assert run.id not in str(menus.plan_sources(HOME, model))
 
 
 def test_menus_leave_out_what_cannot_be_read(lab: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from app.lessons.record_choices import record_choices
 from app.lessons.record_hidden import record_hidden
 from app.lessons.record_subsets import record_subsets
 from app.lessons.subsets import lessons_folder
 
-_PARTS = {"subsets": record_subsets, "hidden": record_hidden}
+_PARTS = {"subsets": record_subsets, "choices": record_choices, "hidden": record_hidden}
 
 
 def main() -> None:

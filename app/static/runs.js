@@ -1,38 +1,15 @@
-// The Runs tab: a list to search, and beside it the card of a run or several runs beside each other. What people wrote
-// becomes text, never HTML; only the tables of a card are HTML, made and escaped by the server.
+// The Runs tab: a list to search, and beside it the card of a run or several runs beside each other.
 window.tinylab.runs = (element, props, server, watch) => {
   const { tinylab } = window, list = element.querySelector(".tl-runs");
+  const { text, make, own, button, size, part, hint, place, said, results, settings } = tinylab.runsParts;
   const PAUSE = 5000, SOON = 250, MOST = 8; // milliseconds, milliseconds, runs beside each other
   const AT_WORK = ["created", "queued", "starting", "running"]; // states that change by themselves
-  const shown = { words: "", page: 0, run: "", picked: new Set(), undo: null };
+  const shown = { words: "", page: 0, run: "", picked: new Set() };
   const newest = { list: 0, card: 0, any: 0 }; // questions: an answer that a later one has overtaken is not drawn
   let known = {}, timer = null, wait = null, failures = 0;
 
   const main = () => document.querySelector("#runs-main");
-  const text = (key, values = {}) =>
-    Object.entries(values).reduce((said, [name, value]) => said.replaceAll(`{${name}}`, value), tinylab.text(`runs.${key}`));
   const visible = () => element.getClientRects().length > 0;
-
-  function make(tag, attributes = {}, ...content) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-      else if (typeof value === "boolean") made.toggleAttribute(name, value);
-      else made.setAttribute(name, value);
-    }
-    made.append(...content);
-    return made;
-  }
-  // What people wrote themselves is not translated.
-  const own = (tag, attributes, words) => make(tag, { translate: "no", ...attributes }, words);
-  const button = (words, click, look = {}) => make("button", { type: "button", class: "tl-act", onclick: click, ...look }, words);
-
-  function size(bytes) {
-    const units = ["B", "kB", "MB", "GB", "TB"];
-    const place = bytes < 1 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
-    const value = bytes / 1000 ** place;
-    return `${value.toLocaleString(tinylab.language, { maximumFractionDigits: place && value < 100 ? 1 : 0 })} ${units[place]}`;
-  }
 
   // The list
 
@@ -132,7 +109,6 @@ window.tinylab.runs = (element, props, server, watch) => {
     if (main().getBoundingClientRect().top > 0.7 * window.innerHeight) main().scrollIntoView({ block: "start" });
   }
 
-  const part = (title, ...content) => make("section", {}, make("h4", {}, title), ...content);
   const busy = () => main().contains(document.activeElement) && document.activeElement.matches("input, textarea");
 
   function drawCard(card) {
@@ -147,9 +123,6 @@ window.tinylab.runs = (element, props, server, watch) => {
       part(text("command"), make("div", { class: "tl-command" }, own("pre", {}, own("code", {}, card.command)),
         make("div", { class: "tl-save" }, make("button", { type: "button", class: "tl-copy" }, tinylab.text("panel.copy")))))));
   }
-
-  const hint = (words) => make("p", { class: "tl-hint" }, words);
-  const place = () => make("div", { class: "tl-runs-said", role: "status" });
 
   function actions(card) {
     const save = (words, file, look) => make("a", { class: "tl-act", download: "", href: `tinylab/${file}/${encodeURIComponent(card.id)}`, ...look }, words);
@@ -173,24 +146,6 @@ window.tinylab.runs = (element, props, server, watch) => {
     name.addEventListener("keydown", (event) => { if (event.key === "Enter" && changed()) keep.click(); });
     return make("section", { class: "tl-runs-form" }, make("label", { for: "runs-name" }, text("name")), name,
       make("label", { for: "runs-notes" }, text("notes")), notes, keep);
-  }
-
-  const said = (card) => (card.notes ? [part(text("notes"), own("p", { class: "tl-runs-notes" }, card.notes))] : []);
-
-  function results(card) {
-    const figures = card.figures.map(([value, words]) => make("div", { class: "tl-figure" }, make("b", {}, value), make("span", {}, words)));
-    const tables = make("div", {});
-    tables.innerHTML = card.tables; // the server's, escaped
-    tinylab.tables.dress(tables, {});
-    if (!card.words.length && !figures.length && !card.tables) return [];
-    return [part(text("results"), ...(figures.length ? [make("div", { class: "tl-figures" }, ...figures)] : []),
-      ...card.words.map((words) => make("p", {}, words)), ...tables.children)];
-  }
-
-  function settings(card) {
-    const lines = card.settings.map(([label, value, about]) => make("tr", {}, make("th", { scope: "row", title: about }, label), make("td", {}, own("span", {}, value))));
-    const body = lines.length ? make("table", { class: "tl-table" }, make("tbody", {}, ...lines)) : make("p", { class: "tl-note" }, text("all_default"));
-    return [part(text("settings"), body)];
   }
 
   function room(card) {

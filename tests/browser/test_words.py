@@ -18,8 +18,7 @@ from tinylab.models.load import save_model
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.record import Run
 
-ENGLISH, GERMAN = entries("en"), entries("de")
-HEATMAP = "#search-live [data-slot=heatmap]"
+ENGLISH, GERMAN, HEATMAP = entries("en"), entries("de"), "#search-live [data-slot=heatmap]"
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +183,8 @@ def test_glossary_opens_by_key_searches_and_shows_formulas(lab: LabPage) -> None
 
 
 def test_tips_appear_on_focus_and_hover_and_go_by_escape(lab: LabPage) -> None:
-    lab.open("?tab=search")
     page, tip = lab.page, lab.page.locator("#tl-tip")
+    lab.open("?tab=search")
     lab.wait("document.querySelector('#tab-search .tl-intro .tl-term')")
     term = page.locator("#tab-search .tl-intro .tl-term[data-term=block]")
     term.focus()
@@ -297,5 +296,5 @@ def test_every_picture_and_chart_can_be_heard(lab: LabPage, searched: Run) -> No
         said = str(chart.locator(".tl-unseen").text_content())
         assert said.startswith(str(chart.get_attribute("aria-label"))) and any(letter.isdigit() for letter in said)
     page.locator("#tab-load-button").click()
-    page.locator("#load-card").wait_for()
+    page.locator("#load-card .tl-card").wait_for()
     assert page.evaluate("[...document.images].filter((image) => !image.alt).length") == 0

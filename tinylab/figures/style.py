@@ -42,11 +42,13 @@ def figure(traces: list[Any], *, key: str, height: int, heading: str, **layout: 
 
 
 def _merged(common: Mapping[str, Any], special: Mapping[str, Any]) -> dict[str, Any]:
-    """The common layout with what is special; of what both describe, entry by entry."""
+    """The common layout with what is special, entry by entry of what both describe; nothing that is None."""
     found = dict(common)
     for name, value in special.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
-        found[name] = _merged(found[name], value) if both else value
+        if isinstance(value, Mapping):
+            found[name] = _merged(found.get(name, {}), value)
+        elif value is not None:  # plotly.js takes no null for a range
+            found[name] = value
     return found
 
 
