@@ -15,7 +15,7 @@ from tinylab.paths import runs_folder
 from tinylab.runs.disk import folder_bytes
 from tinylab.runs.store import find_plan
 
-__all__ = ["check_allowed"]
+__all__ = ["check_allowed", "check_room"]
 
 _RUNS = ("model", "against", "plan", "plans", "run", "study")  # fields that name models and runs
 _PLANS = ("plan", "plans", "run")  # those of them whose plan names a model
@@ -32,8 +32,7 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     """BadRequest, with what would be allowed, unless the visitor may have this job done."""
     if not visitor.stranger:
         return
-    if not visitor.known:
-        raise BadRequest("this browser keeps no cookie for the lab, so it could not find its runs again; allow it one")
+    check_room(visitor)
     for name in _RUNS:
         for reference in _each(getattr(config, name, None)):
             check_reference(reference, visitor)
@@ -49,7 +48,6 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
         if value > most:
             raise BadRequest(f"--{name.replace('_', '-')}: at most {most:,} in a public lab, not {value:,}")
     _check_weights(config, limits)
-    _check_room(visitor, limits)
 
 
 def _sizes(config: JobConfig, limits: Limits) -> Iterator[tuple[str, float, float]]:
@@ -89,7 +87,13 @@ def _check_weights(config: JobConfig, limits: Limits) -> None:
                 )
 
 
-def _check_room(visitor: Visitor, limits: Limits) -> None:
+def check_room(visitor: Visitor) -> None:
+    """BadRequest, with what to delete, unless there is room for one more run of the visitor."""
+    if not visitor.known:
+        raise BadRequest("this browser keeps no cookie for the lab, so it could not find its runs again; allow it one")
+    if not visitor.stranger:
+        return
+    limits = house().limits
     own = visitor.own_runs()
     if len(own) >= limits.runs:
         raise BadRequest(f"you keep {len(own)} runs, the most in a public lab; delete some in the Runs tab")

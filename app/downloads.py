@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from app.house import house
 from app.run_ids import UNREADABLE
-from app.visitors import Visitor, _user, visitor_of
+from app.visitors import Visitor, user_of, visitor_of
 from tinylab.errors import Failure
 from tinylab.runs.archive import archive_name, pack
 from tinylab.runs.archive_layout import safe_run_id
@@ -38,7 +38,7 @@ async def notebook(request: Request) -> Response:
 
 
 async def _answer(request: Request, make: Callable[[Request, Visitor], Response]) -> Response:
-    if house().login and not _user(request):  # Gradio asks for the login on its own addresses alone
+    if house().login and not user_of(request):  # Gradio asks for the login on its own addresses alone
         return PlainTextResponse(_NOT_THERE, status_code=404)
     try:
         return await run_in_threadpool(make, request, visitor_of(request))

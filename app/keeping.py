@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from app.allowed import check_room
 from app.house import house
 from app.visitors import Visitor
 from tinylab.errors import BadRequest
@@ -78,11 +79,5 @@ def take_in(file: Path, visitor: Visitor) -> Run:
 
 def _largest(visitor: Visitor) -> int:
     """Bytes that an archive may unpack to."""
-    if not visitor.stranger:
-        return LARGEST
-    if not visitor.known:
-        raise BadRequest("this browser keeps no cookie for the lab, so it could not find its run again; allow it one")
-    limits = house().limits
-    if len(visitor.own_runs()) >= limits.runs:
-        raise BadRequest(f"you keep {limits.runs} runs, the most in a public lab; delete some first")
-    return room(visitor).free
+    check_room(visitor)
+    return room(visitor).free if visitor.stranger else LARGEST

@@ -16,6 +16,8 @@ __all__ = ["UNREADABLE", "known_run"]
 # What reading a run may raise when its folder is deleted or damaged meanwhile; BadRequest is a ValueError.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, sqlite3.Error)
 
+_UNKNOWN = "that is not the id of a run; pick one from the menu"
+
 
 def known_run(run_id: Any) -> Run:
     """The run with this id in the runs folder, or the recording.
@@ -24,5 +26,8 @@ def known_run(run_id: Any) -> Run:
         BadRequest: it is a path, unknown, or no text at all.
     """
     if not isinstance(run_id, str) or not run_id or run_id.startswith(".") or Path(run_id).name != run_id:
-        raise BadRequest("that is not the id of a run; pick one from the menu")
-    return recording(run_id) or Run.open(runs_folder() / run_id)
+        raise BadRequest(_UNKNOWN)
+    try:
+        return recording(run_id) or Run.open(runs_folder() / run_id)
+    except BadRequest:  # whose words tell where runs lie
+        raise BadRequest(_UNKNOWN) from None

@@ -23,7 +23,7 @@ from tinylab.runs.record import Run
 from tinylab.runs.recordings import is_recording
 from tinylab.runs.store import list_runs
 
-__all__ = ["COOKIE", "HOME", "Visitor", "VisitorCookie", "visitor_of"]
+__all__ = ["COOKIE", "HOME", "Visitor", "VisitorCookie", "user_of", "visitor_of"]
 
 COOKIE = "tinylab-visitor"
 _YEAR = 365 * 24 * 3600  # seconds
@@ -93,7 +93,7 @@ def visitor_of(request: Any) -> Visitor:
     """Who sent a request: a `gr.Request`, or one of Starlette; None is nobody."""
     if not house().public:
         return HOME
-    user = _user(request)
+    user = user_of(request)
     if user:
         return Visitor(_name("login", user), stranger=True)
     cookies = _mapping(getattr(request, "cookies", None)) or _parsed(_mapping(getattr(request, "headers", None)))
@@ -101,7 +101,7 @@ def visitor_of(request: Any) -> Visitor:
     return Visitor(_name("cookie", secret) if 16 <= len(secret) <= _LONGEST else "", stranger=True)
 
 
-def _user(request: Any) -> str:
+def user_of(request: Any) -> str:
     """The name that somebody has logged in with, "" for none."""
     if not house().login:
         return ""

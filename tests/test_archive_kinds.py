@@ -83,7 +83,7 @@ def encode(place: Place) -> JobConfig:
 
 # For every kind a small job that leaves every kind of file it can.
 KINDS: dict[str, Callable[[Place], JobConfig]] = {
-    "train": lambda at: TrainConfig.create(preset="digits-dit", **SHORT),
+    "train": lambda at: TrainConfig.create(preset="digits-reader", **SHORT),
     "search": lambda at: SearchConfig.create(model=at.model, pattern="1:2", seeds="0,1", **SHORT),
     "prune": lambda at: PruneConfig.create(model=at.model, method="influence", samples=8, threads=1),
     "finetune": lambda at: FinetuneConfig.create(

@@ -2,7 +2,7 @@
 const root = element.querySelector(".lesson-widget");
 const { h, text, say, number, predict, draw, calm, whenSeen } = window.tinylab.lessons;
 const { paint, canvas, cells, maskOf } = window.tinylab.digits;
-const STEPS = 30, PAUSE = 40; // of the animation, milliseconds
+const LENGTH = 1500, PAUSE = 40; // of the animation, and between two pictures of it, milliseconds
 
 whenSeen(root, server, (facts) => {
   const [fallen, risen] = facts.pair, slot = h("div", {});
@@ -19,14 +19,16 @@ whenSeen(root, server, (facts) => {
   const hang = (share) => facts.figure.data.map((trace, k) => ({ ...trace, y: after[k].map((y) => ceiling * (y / ceiling) ** share) }));
   function show(share) {
     const { layout } = facts.figure, told = share > 0;
-    const yaxis = { ...layout.yaxis, showticklabels: told, range: [layout.yaxis.range[0], Math.log10(ceiling * 1.05)] };
+    const yaxis = { ...layout.yaxis, showticklabels: told, range: [layout.yaxis.range[0], Math.log10(ceiling * 1.08)] };
     const shown = { data: hang(share), layout: { ...layout, yaxis, ...(told ? {} : { shapes: [], annotations: [] }) } };
     draw(slot, shown, { x: text("cut.x"), y: told ? text("cut.y") : "", alt: text(told ? "cut.scatter" : "cut.scatter_before", { all: facts.finetuned }) });
     root.dataset.share = share;
   }
   async function fall() {
-    for (let i = calm() ? STEPS : 1; i <= STEPS; i += 1) {
-      show((i / STEPS) ** 2);
+    const begin = performance.now();
+    for (let share = calm() ? 1 : 0; ; share = Math.min(1, (performance.now() - begin) / LENGTH)) {
+      show(share ** 2);
+      if (share === 1) return;
       await new Promise((wake) => setTimeout(wake, PAUSE));
     }
   }

@@ -21,9 +21,15 @@ _GREY = "rgba(128,128,128,0.55)"
 def candidates(choices: Sequence[Choice], marked: dict[str, tuple[float, float]], full: float) -> dict[str, Any]:
     """All candidates that were fine-tuned, what methods chose, and the two that are talked about."""
     cloud = [(" ".join(row.kept), before, after) for row, before, after in ground_truth().finetuned]
+    learned_last = sorted(choices, key=lambda choice: "learned" in choice.methods)  # and so on top of all
     methods = {name: [point] for name, point in marked.items()}
-    methods |= {_names(choice): [(choice.before, choice.after[0])] for choice in choices}
+    methods |= {_names(choice): [(choice.before, choice.after[0])] for choice in learned_last}
     drawn = candidate_scatter(cloud, methods, full=full, key="lesson-candidates", heading="")
+    for trace in drawn["data"][1:]:
+        told = trace["name"] in marked
+        trace["marker"]["size"] = 17 if told else 11
+        if told:
+            trace |= {"mode": "markers+text", "text": [trace["name"]], "textposition": "top center"}
     drawn["layout"]["margin"] = {**_MARGIN, "t": drawn["layout"]["margin"]["t"] - 24}
     return drawn
 

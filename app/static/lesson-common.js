@@ -63,8 +63,8 @@ tinylab.lessons = (() => {
     const paint = () => {
       if (!slot.isConnected || !slot.clientWidth || !window.Plotly) return;
       const css = getComputedStyle(slot), { title, margin, ...rest } = figure.layout;
-      const font = { color: css.color, family: css.fontFamily, size: slot.clientWidth < 500 ? 11 : 13 };
-      const named = (axis, words) => (axis ? { ...axis, title: { ...axis.title, text: words ?? axis.title?.text } } : axis);
+      const font = { color: css.color, family: css.fontFamily, size: (slot.clientWidth < 500 ? 0.7 : 0.82) * parseFloat(css.fontSize) };
+      const named = (axis, words) => (axis ? { ...axis, title: { font, text: words ?? axis.title?.text } } : axis);
       const layout = { ...rest, font, width: slot.clientWidth, margin, xaxis: named(rest.xaxis, x), yaxis: named(rest.yaxis, y) };
       window.Plotly.react(slot, figure.data, layout, { displayModeBar: false });
     };

@@ -20,6 +20,7 @@ from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import plan_label
+from tinylab.runs.about import about
 from tinylab.runs.record import Run
 from tinylab.runs.store import find_plan
 
@@ -44,12 +45,13 @@ STATES = {
 
 
 def run_label(run: Run) -> str:
-    """A line for a menu of runs: what was asked, when, and how it stands unless it is finished."""
-    config, status = run.config(), run.status()
+    """A line for a menu of runs: its name or what was asked, when, and how it stands unless it is finished."""
+    config, status, name = run.config(), run.status(), about(run).name
     state = [] if status.state == "finished" else [STATES[status.state].lower()]
     seeds = getattr(config, "seeds", ())
     seed = f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {config.seed}"
-    return " · ".join([*_facts(config), seed, when(status.created), *state])
+    asked = [name] if name else [*_facts(config), seed]
+    return " · ".join([*asked, when(status.created), *state])
 
 
 def recovery_label(run: Run) -> str:

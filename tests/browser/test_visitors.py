@@ -134,5 +134,7 @@ def test_runs_are_found_again_by_the_browser_that_started_them(public_server: Ap
 def test_a_file_that_is_no_model_is_refused_in_one_line(public_server: AppServer, visit: Visit) -> None:
     lab = visit(public_server, "?tab=load")
     bad = {"name": "bad.safetensors", "mimeType": "application/octet-stream", "buffer": b"junk" * 10}
-    lab.page.locator("#load-upload input[type=file]").set_input_files(bad)
+    with lab.page.expect_file_chooser() as chooser:
+        lab.page.click("#load-upload")
+    chooser.value.set_files(bad)
     assert lab.message("load").startswith("Bad.safetensors is truncated")
