@@ -14,6 +14,7 @@ def main() -> None:
     from starlette.middleware import Middleware
 
     from app.downloads import ROUTES
+    from app.early import EarlyScript
     from app.house import house
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
@@ -37,7 +38,7 @@ def main() -> None:
         ssr_mode=False,
         max_file_size=largest_upload(),
         auth=list(house().login) or None,
-        app_kwargs={"routes": ROUTES, "middleware": [Middleware(VisitorCookie)]},
+        app_kwargs={"routes": ROUTES, "middleware": [Middleware(VisitorCookie), Middleware(EarlyScript)]},
     )
 
 
