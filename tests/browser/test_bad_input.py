@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from lab_page import LabPage, run_ids
 from playwright.sync_api import Page
 
 from tinylab.config import SearchConfig
-from tinylab.runs.record import Run, own_process
+from tinylab.runs.record import Run
 
 
 @pytest.fixture
@@ -22,15 +21,6 @@ def lab(page: Page, server: Any) -> Iterator[LabPage]:
     page.set_viewport_size({"width": 1280, "height": 600})  # the message must come into view
     yield LabPage(page, server.url)
     assert run_ids(server.runs) == before
-
-
-@pytest.fixture
-def busy(server: Any) -> Iterator[Run]:
-    """A run at work: this process says that it computes it."""
-    run = Run.create(server.runs / "search-at-work", SearchConfig.create())
-    run.write_status(replace(run.stored_status(), state="running", **own_process()))
-    yield run
-    shutil.rmtree(run.path)
 
 
 def complain(lab: LabPage, kind: str) -> str:
@@ -114,13 +104,6 @@ def test_load_refuses_a_model_that_is_not_there_and_keeps_the_old_one(lab: LabPa
     assert said.startswith("Unknown model '/no/such/<b>model</b>'")
     assert "digits-dit" in said
     assert lab.page.locator("#loaded-model").inner_text() == "model digits-dit"
-
-
-def test_second_job_is_refused_while_one_is_at_work(lab: LabPage, busy: Run) -> None:
-    lab.open("?tab=generate")
-    said = complain(lab, "sample")
-    assert busy.id in said
-    assert "stop it first" in said
 
 
 def test_message_goes_away_when_another_run_is_shown(lab: LabPage, server: Any) -> None:

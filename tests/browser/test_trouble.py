@@ -84,6 +84,17 @@ def test_impatient_clicks_start_one_run(lab: LabPage, server: Any, ended_jobs: N
     assert lab.page.locator("#search-message").count() == 0
 
 
+def test_second_job_waits_in_line_and_can_be_taken_out(lab: LabPage, server: Any, pretend_search: Run) -> None:
+    lab.open("?tab=generate")
+    run = Run.open(server.runs / lab.start("sample"))
+    lab.wait_for_state("sample", "queued")
+    lab.wait("document.querySelector('#sample-live [data-slot=status]').innerText.includes('Place 1 in line: 1 job')")
+    lab.wait("document.querySelector('#line').innerText.includes('1 at work · 1 in line')")
+    lab.page.click("#sample-stop:enabled")
+    lab.wait_for_state("sample", "stopped")
+    assert "taken out of the queue" in run.status().message
+
+
 def test_run_that_is_deleted_under_the_page_is_said_to_be_gone(lab: LabPage, pretend_search: Run) -> None:
     lab.open(f"?run={pretend_search.id}")
     lab.wait_for_state("search", "running")
