@@ -1,6 +1,6 @@
 """The one live component: shows a run, asks for news once a second, and never rebuilds what has not changed.
 
-The browser half is `static/live.js`, with `static/replay.js` for runs that are watched again. A view is a plain
+The browser half is `static/parts/live.js`, with `static/replay.js` for runs that are watched again. A view is a plain
 function from a run, and maybe from what is set beside it (a second run, or the name of a row), to a `Payload`.
 """
 
@@ -32,7 +32,7 @@ __all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "
 
 MOST_FRAMES = 12  # moments of a run that are answered at once
 _KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
-_SCRIPT = Path(__file__).parent / "static" / "live.js"
+_SCRIPT = Path(__file__).parent / "static" / "parts" / "live.js"
 _ready, _crowd = ReadyAnswers(_KEPT), Crowd()
 
 

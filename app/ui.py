@@ -23,12 +23,12 @@ _STATIC = Path(__file__).parent / "static"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 _FIRST = ("page.js", "words.js")  # the other scripts of the page build on these, and not on each other
-_PARTS = ("live.js",)  # run by a component, not by the page
 
 
 def _scripts() -> str:
     """All scripts of the page, in one element each."""
-    others = sorted(file.name for file in _STATIC.glob("*.js") if file.name not in (*_FIRST, *_PARTS))
+    # Those in `parts` are run by components.
+    others = sorted(file.name for file in _STATIC.glob("*.js") if file.name not in _FIRST)
     texts = [words_script(), *((_STATIC / name).read_text() for name in (*_FIRST, *others))]
     return "".join(f"<script>{script}</script>" for script in texts)
 

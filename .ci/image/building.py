@@ -177,7 +177,7 @@ class Image:
                 print(f"  note: {arguments[at + 1]} cannot be reached; pip gets on with its own index")
                 arguments = arguments[:at] + arguments[at + 2 :]
                 self._refuse_cuda(settings)
-        # What is never imported here need not be compiled: that is half of the time.
+        # What is never imported here need not be compiled.
         self._call([str(self.program), "-m", "pip", *arguments], settings | {"PIP_NO_COMPILE": "1"})
 
     def _refuse_cuda(self, settings: Mapping[str, str]) -> None:

@@ -1,5 +1,5 @@
 // Runs are watched again: a bar below the status plays what a run looked like, moment by moment, in the same charts.
-// `attach` is called by static/live.js once for each panel; `openRecording` leads to the runs that come with the lab.
+// `attach` is called by static/parts/live.js once for each panel; `openRecording` leads to the runs that come with the lab.
 window.tinylab.pageId = Math.random().toString(36).slice(2); // tells this page from others that ask
 
 window.tinylab.replay = (() => {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinylab.config import JobConfig
-from tinylab.presets import preset_config
+from tinylab.runs.choices import own_choices
 
 __all__ = ["command_of"]
 
@@ -26,15 +26,13 @@ def command_of(
         out: the run folder to make.
         called: what a text value, such as the name of a run, is called instead.
     """
-    values = {name: value for name, value in config if name not in ("kind", config.positional) and value is not None}
-    chosen: dict[str, Any] = {name: values[name] for name in ("preset", "recipe") if name in values}
-    usual, plain = preset_config(type(config), chosen), type(config).create()
+    values, chosen = dict(config), own_choices(config)
     words = ["tinylab", config.kind]
     if config.positional:
-        words.append(str(getattr(config, config.positional)))
-    for name in dict.fromkeys([*always, *chosen, *values]):
-        default = getattr(plain if name in chosen else usual, name)
-        if name in always or values[name] != default:
+        words.append(str(values[config.positional]))
+    first = [*always, *(name for name in ("preset", "recipe") if name in chosen)]
+    for name in dict.fromkeys([*first, *chosen]):
+        if name != config.positional and values[name] is not None:
             words += _flag(name, _text(values[name], called))
     if out is not None:
         words += _flag("out", out)

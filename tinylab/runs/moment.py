@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.record import Run, Status
+from tinylab.runs.spread import standard_error
 
 __all__ = ["AT_REST", "MOST_MOMENTS", "Moment", "moments", "run_at"]
 
@@ -135,15 +135,10 @@ def _row_then(row: _Row, count: int) -> dict[str, Any]:
         return dict(row)
     known = {name: [cell[name] for cell in cells if _is_number(cell.get(name))] for name in row}
     means = {name: statistics.mean(values) if values else None for name, values in known.items() if name in cells[0]}
-    errors = {f"{name}_error": _error(values) for name, values in known.items() if f"{name}_error" in row}
+    errors = {f"{name}_error": standard_error(values) for name, values in known.items() if f"{name}_error" in row}
     kept = {"kept": cells[0]["kept"], "cells": list(cells)}
     return {**row, **means, **errors, **kept}
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _error(values: Sequence[float]) -> float | None:
-    """Standard error of the mean; None for fewer than two."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None

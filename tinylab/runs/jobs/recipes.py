@@ -26,10 +26,10 @@ from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.checks import data_for
 from tinylab.runs.context import JobContext
 from tinylab.runs.film import few_steps
-from tinylab.runs.jobs.compare.rows import standard_error
 from tinylab.runs.jobs.finetune import begun_plan
 from tinylab.runs.processes import process_pool, work_through
 from tinylab.runs.recipes import recipe_config
+from tinylab.runs.spread import standard_error
 from tinylab.runs.threads import use_threads
 from tinylab.sampling.generate import generate
 from tinylab.training.recorder import SilentRecorder

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tinylab.runs.jobs.compare.cell import Cell, CellResult
+from tinylab.runs.spread import standard_error
 
-__all__ = ["standard_error", "table_rows"]
-
-
-def standard_error(values: Sequence[float]) -> float | None:
-    """Sample standard deviation over the root of their number; None for fewer than two."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+__all__ = ["table_rows"]
 
 
 def table_rows(done: Mapping[Cell, CellResult], *, parameters: int) -> list[dict[str, Any]]:
