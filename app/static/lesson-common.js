@@ -61,7 +61,8 @@ tinylab.lessons = (() => {
   // Draw a figure of Python in `slot`; axes are named in the language of the page, `alt` says it in words.
   function draw(slot, figure, { x, y, alt = "" } = {}) {
     const paint = () => {
-      if (!slot.isConnected || !slot.clientWidth || !window.Plotly) return;
+      if (!slot.isConnected || !slot.clientWidth) return;
+      if (!window.Plotly) return void window.tinylab.plotly().then(() => slot.paint());
       const css = getComputedStyle(slot), { title, margin, ...rest } = figure.layout;
       const font = { color: css.color, family: css.fontFamily, size: (slot.clientWidth < 500 ? 0.7 : 0.82) * parseFloat(css.fontSize) };
       const named = (axis, words) => (axis ? { ...axis, title: { font, text: words ?? axis.title?.text } } : axis);

@@ -12,6 +12,21 @@ window.tinylab = {
     window.history.replaceState(null, "", url);
   },
 
+  // Resolves when charts can be drawn: from then on `window.Plotly` is there.
+  plotly() {
+    this.plotting ??= new Promise((resolve) => {
+      const fetchIt = () => {
+        const script = document.createElement("script");
+        script.src = document.getElementById("tl-plotly").href;
+        script.onload = resolve;
+        script.onerror = () => { script.remove(); setTimeout(fetchIt, 3000); }; // the server is away
+        document.head.append(script);
+      };
+      fetchIt();
+    });
+    return this.plotting;
+  },
+
   // The panel that is in sight: which kind of job it is for, and the run that it shows.
   panelInSight() {
     const panel = [...document.querySelectorAll(".tl-live")].find((one) => one.clientWidth > 0);

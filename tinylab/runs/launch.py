@@ -6,8 +6,6 @@ One job a device; who finds none free waits in line (`tinylab.runs.queue`), and 
 from __future__ import annotations
 
 import contextlib
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -31,7 +29,7 @@ from tinylab.runs.record import Run
 from tinylab.runs.status import Status, is_alive
 from tinylab.runs.store import in_runs_folder, listed_runs, new_run
 from tinylab.runs.watch import Watch
-from tinylab.runs.workers import Child, Spare, hand_over, record_end, record_stop
+from tinylab.runs.workers import Child, Spare, end, hand_over, record_end, record_stop
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
@@ -106,7 +104,7 @@ def stop(run: Run) -> None:
     child = _child(status.pid)
     if child:
         child.asked = True
-        _end(child.process)
+        end(child.process, _GRACE)
         reap()
     else:
         _end_foreign(run, status)
@@ -248,15 +246,6 @@ def _child(pid: int) -> Child | None:
         return next((child for child in _children if child.process.pid == pid), None)
 
 
-def _end(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(5)
-
-
 def _end_foreign(run: Run, status: Status) -> None:
     """End a job that another process has started: a terminal, or the app before it was started anew."""
     killed = False
@@ -264,12 +253,6 @@ def _end_foreign(run: Run, status: Status) -> None:
         process = psutil.Process(status.pid)
         if not is_alive(status):
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_GRACE)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-            killed = True
+        killed = end(process, _GRACE)
     with deciding():
         record_stop(run, status.pid, killed=killed)

@@ -15,7 +15,7 @@ from tinylab.runs.devices import visible_to
 from tinylab.runs.endings import how_it_ended, last_exception, oom_kills
 from tinylab.runs.record import Run, Status
 
-__all__ = ["Child", "Spare", "hand_over", "record_end", "record_stop"]
+__all__ = ["Child", "Spare", "end", "hand_over", "record_end", "record_stop"]
 
 _ATTEMPTS = 3  # spares that may die just when they are needed
 
@@ -72,6 +72,18 @@ def hand_over(spare: Spare, run: Run, waiting: Status) -> Child:
             process.stdin.close()
             break
     return child
+
+
+def end(process: subprocess.Popen | psutil.Process, grace: float) -> bool:
+    """Ask a process to stop; kill it if it has not within `grace` seconds. Returns whether that was needed."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(grace)
+    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+        process.kill()
+        process.wait(5)
+        return True
+    return False
 
 
 def record_end(child: Child) -> None:

@@ -84,8 +84,6 @@ function laidOut(slot, figure, more) {
 
 function draw(name, original, fitted = false) {
   const slot = slots[name];
-  slot.hidden = false;
-  if (!visible()) return; // drawn at its size when the tab is opened
   const figure = window.tinylab.translateFigure?.(original) ?? original;
   const drawn = window.Plotly.react(slot, figure.data, laidOut(slot, figure, room[name] || 0), {
     displaylogo: false,
@@ -100,6 +98,8 @@ function draw(name, original, fitted = false) {
 }
 
 function redraw() {
+  if (!visible() || !Object.keys(last.figures).length) return; // drawn at its size when the tab is opened
+  if (!window.Plotly) return void window.tinylab.plotly().then(redraw);
   for (const [name, figure] of Object.entries(last.figures)) draw(name, figure);
 }
 
@@ -112,7 +112,7 @@ function show(payload) {
     if (text !== undefined && last.html[name] !== text) write(slot, text);
   }
   last = payload;
-  if (window.Plotly) redraw();
+  redraw();
 }
 
 function clear(said) {
