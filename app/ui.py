@@ -34,7 +34,7 @@ def _scripts() -> str:
 
 
 CSS = "".join(file.read_text() for file in sorted(_STATIC.glob("*.css")))
-# What draws charts is fetched while nothing else is, and run when the first chart is to be seen: that takes half a second.
+# What draws charts is fetched at leisure, and run when the first chart is to be seen: running it takes half a second.
 HEAD = f'<link rel="prefetch" as="script" id="tl-plotly" href="gradio_api/file={_PLOTLY.as_posix()}">{_scripts()}'
 _SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
