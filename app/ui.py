@@ -96,9 +96,7 @@ def build_page() -> gr.Blocks:
         opened = {}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             for tab in TABS:
-                with gr.Tab(text(f"tabs.{tab.ID}"), id=tab.ID, elem_id=f"tab-{tab.ID}", render_children=True) as opened[
-                    tab.ID
-                ]:
+                with gr.Tab(text(f"tabs.{tab.ID}"), id=tab.ID, elem_id=f"tab-{tab.ID}") as opened[tab.ID]:
                     tab.build(lab)
         for tab_id, tab_item in opened.items():
             _on_opening(lab, tab_id, tab_item)

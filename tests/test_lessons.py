@@ -36,6 +36,7 @@ from tinylab.models.load import load_reader
 from tinylab.paths import assets_folder
 from tinylab.pruning.layout import Layout
 from tinylab.runs.choosing import choose_plan
+from tinylab.runs.recordings import recording
 
 ROOT = Path(app.lessons.__file__).resolve().parent.parent.parent
 SCRIPTS = sorted((ROOT / "app" / "lessons").glob("*.js"))
@@ -201,6 +202,17 @@ def test_damage_of_blocks_is_told_from_the_recorded_losses() -> None:
     assert pairs["sum"] == pytest.approx(sum(loss[FULL ^ 1 << i] - loss[FULL] for i in mild))
 
 
+def test_picture_of_the_start_is_that_of_the_recorded_search() -> None:
+    facts, run = FACTS["start"](), recording("recorded-search-digits-dit")
+    first, last = (dict(run.metrics().vectors("keep/blocks"))[step] for step in (1, 250))
+    shades = len(facts["shades"])
+    assert [row[0] for row in facts["rows"]] == [round(share * (shades - 1)) for share in first]
+    assert [row[-1] for row in facts["rows"]] == [round(share * (shades - 1)) for share in last]
+    assert len(facts["rows"][0]) == 60
+    assert facts["kept"] == run.result()["kept"]["blocks"] == [0, 1, 2, 3, 4, 6]
+    assert facts["shades"][0] != facts["shades"][-1]
+
+
 def test_recipes_are_told_from_the_recorded_recovery() -> None:
     cells = json.loads((assets_folder() / "studies" / "recovery" / f"{STUDY}.json").read_text())["cells"]
     means = FACTS["recipes"]()["means"]
@@ -251,7 +263,7 @@ def test_the_tab_answers_alike_whatever_is_asked(asked: Any) -> None:
         build(lab)
     functions = [fn for block in page.blocks.values() for fn in getattr(block, "server_fns", ())]
     widgets = [script for lesson in LESSONS for each in lesson.pages for script, _ in each.widgets]
-    known = [FACTS[script]() for script in widgets if script in FACTS]
+    known = [FACTS[script]() for script in ("start", *widgets) if script in FACTS]
     assert [fn(asked) for fn in functions] == known
 
 

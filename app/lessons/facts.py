@@ -7,15 +7,22 @@ import statistics
 from functools import cache
 from typing import Any
 
+from plotly.colors import sample_colorscale
+
 from app.lessons import figures
 from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises
 from app.lessons.hidden import BIN, KS, hidden_values
 from app.lessons.subsets import COLUMNS, SETTINGS, SPRITE, lessons_folder, subsets
+from tinylab.figures.search import KEEP_SCALE
 from tinylab.paths import assets_folder
+from tinylab.reports.reading import keep_columns
+from tinylab.runs import recordings
 
-__all__ = ["FACTS", "candidates", "finalists", "hidden", "pairs", "recipes", "single", "switches"]
+__all__ = ["FACTS", "candidates", "finalists", "hidden", "pairs", "recipes", "single", "start", "switches"]
 
 _SAME = 2e-5  # losses after fine-tuning that nobody would tell apart
+_SEARCH = "recorded-search-digits-dit"
+_MOMENTS, _SHADES = 60, 32  # of the picture of a search
 
 
 def _digits() -> dict[str, Any]:
@@ -25,6 +32,25 @@ def _digits() -> dict[str, Any]:
 
 def _full() -> float:
     return subsets().loss[subsets().full]
+
+
+@cache
+def start() -> dict[str, Any]:
+    """The picture of a recorded search: a row of shades for each block, one a moment, and the blocks that stay.
+
+    Nothing for a lab whose assets lack the recording.
+    """
+    run = recordings.recording(_SEARCH)
+    if run is None:
+        return {}
+    columns = list(keep_columns(run.metrics(), ("blocks",)).values())
+    shown = [columns[round(i * (len(columns) - 1) / (_MOMENTS - 1))] for i in range(_MOMENTS)]
+    return {
+        "run": run.id,
+        "rows": [[round(share * (_SHADES - 1)) for share in row] for row in zip(*shown, strict=True)],
+        "shades": sample_colorscale(KEEP_SCALE, _SHADES),
+        "kept": run.result()["kept"]["blocks"],
+    }
 
 
 @cache
@@ -180,6 +206,7 @@ def recipes() -> dict[str, Any]:
 
 
 FACTS = {
+    "start": start,
     "switches": switches,
     "candidates": candidates,
     "finalists": finalists,

@@ -1,10 +1,39 @@
 // The first thing that somebody sees who does not know the lab.
 const root = element.querySelector(".lesson-start");
-const { h, text, prose, button, go, exists } = window.tinylab.lessons;
+const { h, text, prose, say, button, go, exists, calm, ask } = window.tinylab.lessons;
+const LASTS = 8000, RESTS = 4000; // milliseconds that the search fills its picture, and that it stands when it is full
 
-function watchRecording() {
-  if (window.tinylab.openRecording) return window.tinylab.openRecording("search");
-  window.location.search = "?tab=search&run=recorded-search-digits-dit";
+const watchRecording = () => window.tinylab.openRecording("search");
+
+// A pixel for each block and moment, drawn from left to right again and again; with reduced motion it is there at once.
+function film(canvas, labels, { rows, shades, kept }) {
+  const columns = rows[0].length, paper = canvas.getContext("2d");
+  let drawn = 0, begun = 0;
+  const paint = (count) => {
+    if (count < drawn) { paper.clearRect(0, 0, columns, rows.length); drawn = 0; }
+    for (; drawn < count; drawn += 1) {
+      rows.forEach((row, block) => { paper.fillStyle = shades[row[drawn]]; paper.fillRect(drawn, block, 1, 1); });
+    }
+    labels.forEach((label, block) => label.toggleAttribute("data-kept", drawn === columns && kept.includes(block)));
+  };
+  const move = (now) => {
+    if (!canvas.isConnected) return;
+    if (canvas.clientWidth && !document.hidden) {
+      if (!begun || now - begun > LASTS + RESTS) begun = now;
+      paint(Math.min(columns, Math.floor(columns * (now - begun) / LASTS)));
+    }
+    setTimeout(() => requestAnimationFrame(move), 100);
+  };
+  if (calm()) paint(columns); else requestAnimationFrame(move);
+}
+
+function search(facts) {
+  const labels = facts.rows.map((_, block) => h("li", {}, String(block))), kept = facts.kept.join(" ");
+  const canvas = h("canvas", { width: facts.rows[0].length, height: facts.rows.length });
+  const picture = h("button", { type: "button", "aria-label": text("start.look", { kept }), onclick: watchRecording },
+    h("ol", { "aria-hidden": "true" }, ...labels), canvas);
+  film(canvas, labels, facts);
+  return [picture, prose(`${text("start.picture")} ${text("start.kept", { kept })}`)];
 }
 
 const pages = JSON.parse(root.dataset.lessons), lessons = Object.keys(pages);
@@ -12,10 +41,14 @@ const cards = lessons.map((id, i) =>
   h("button", { type: "button", class: "lesson-card", "data-lesson": id, onclick: () => go(id) },
     h("b", {}, `${i + 1} ${text(`${id}.title`)}`), h("span", {}, text(`${id}.about`))));
 const tour = button(text("start.tour"), () => window.tinylab.tour?.start(), { id: "learn-tour" });
+const beside = h("div", { class: "lesson-search" });
 root.append(
-  h("h2", { tabindex: "-1" }, text("start.title")),
-  prose(text("start.intro")),
-  h("div", { class: "lesson-cards" }, ...cards),
-  h("div", { class: "lesson-row" }, button(text("start.watch"), watchRecording, { id: "learn-watch" }), window.tinylab.tour && tour),
+  h("div", {},
+    h("h2", { tabindex: "-1" }, text("start.title")),
+    say("start.intro"),
+    h("div", { class: "lesson-cards" }, ...cards),
+    h("div", { class: "lesson-row" }, button(text("start.watch"), watchRecording, { id: "learn-watch" }), window.tinylab.tour && tour)),
+  beside,
 );
 exists(pages);
+ask(root, server).then((facts) => { if (facts?.rows) beside.append(...search(facts)); });

@@ -82,24 +82,30 @@ tinylab.lessons = (() => {
     paint();
   }
 
-  // Ask the server once the widget is seen; try again while it does not answer.
+  // What the server knows; it is asked again while it does not answer. Nothing for a page that is left meanwhile.
+  async function ask(root, server) {
+    for (;;) {
+      try {
+        const answer = await server.facts({});
+        if (answer) return answer;
+      } catch { /* the server is away */ }
+      if (!root.isConnected) return null;
+      await new Promise((wake) => setTimeout(wake, 3000));
+    }
+  }
+
+  // Ask the server once the widget is seen.
   function whenSeen(root, server, build) {
     let begun = false;
     const begin = async () => {
       if (begun || !root.clientWidth) return;
       begun = true;
       root.replaceChildren(h("p", { class: "tl-note" }, text("common.loading")));
-      for (let answer = null; ;) {
-        try { answer = await server.facts({}); } catch { answer = null; }
-        if (answer) {
-          root.replaceChildren();
-          build(answer);
-          root.dataset.ready = "";
-          return;
-        }
-        if (!root.isConnected) return;
-        await new Promise((wake) => setTimeout(wake, 3000));
-      }
+      const facts = await ask(root, server);
+      if (!facts) return;
+      root.replaceChildren();
+      build(facts);
+      root.dataset.ready = "";
     };
     new ResizeObserver(begin).observe(root);
     begin();
@@ -131,6 +137,6 @@ tinylab.lessons = (() => {
     show();
   }
 
-  return { exists, open, calm, text, fill, number, percent, h, prose, say, button, live, predict, draw, whenSeen, show, go };
+  return { exists, open, calm, text, fill, number, percent, h, prose, say, button, live, predict, draw, ask, whenSeen, show, go };
 })();
 tinylab.lessons.show();

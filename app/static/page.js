@@ -12,6 +12,15 @@ window.tinylab = {
     window.history.replaceState(null, "", url);
   },
 
+  // The panel of a kind of job, once it is there: Gradio makes what is in a tab when the tab is opened first.
+  panel(kind) {
+    const find = () => document.querySelector(`#${kind}-live .tl-live[data-ready]`);
+    return new Promise((resolve) => {
+      const look = () => { const found = find(); if (found) resolve(found); else setTimeout(look, 50); };
+      look();
+    });
+  },
+
   // Resolves when charts can be drawn: from then on `window.Plotly` is there.
   plotly() {
     this.plotting ??= new Promise((resolve) => {

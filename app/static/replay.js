@@ -248,11 +248,11 @@ window.tinylab.replay = (() => {
 })();
 
 // Open the tab of a kind of job and watch a recorded run there.
-window.tinylab.openRecording = function openRecording(kind, run = "") {
-  const panel = document.querySelector(`#${kind}-live .tl-live`), id = run || panel?.dataset.recorded;
+window.tinylab.openRecording = async function openRecording(kind, run = "") {
+  document.querySelector(`#tabs [role=tab][data-tab-id="${kind}"]`)?.click();
+  const panel = await this.panel(kind), id = run || panel.dataset.recorded;
   if (!id) return;
   Object.assign(this.replay.asked, { run: id, step: null, play: "1" });
-  document.querySelector(`#tabs [role=tab][data-tab-id="${kind}"]`)?.click();
   this.remember("run", id);
   panel.dispatchEvent(new CustomEvent("tl-open", { detail: id }));
 };

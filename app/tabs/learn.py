@@ -90,7 +90,12 @@ def build(lab: Lab) -> None:
     gr.set_static_paths([lessons_folder()])
     pages = {lesson.id: len(lesson.pages) for lesson in LESSONS}
     _component(
-        "start", "lesson-start", {"lessons": json.dumps(pages)}, elem_id="learn-start", elem_classes="lesson-home"
+        "start",
+        "lesson-start",
+        {"lessons": json.dumps(pages)},
+        facts=FACTS["start"],
+        elem_id="learn-start",
+        elem_classes="lesson-home",
     )
     for lesson, following in zip(LESSONS, [*LESSONS[1:], None], strict=True):
         known = {"lesson": lesson.id, "pages": str(len(lesson.pages)), "next": following.id if following else ""}

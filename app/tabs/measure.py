@@ -18,7 +18,7 @@ def build(lab: Lab) -> None:
     """Two parts, each a form on the left and what was measured on the right."""
     with gr.Tabs(elem_id="measure-parts", overflow_behavior="wrap") as parts:
         for part in PARTS:
-            with gr.Tab(text(f"tabs.{part.ID}"), id=part.ID, elem_id=f"part-{part.ID}", render_children=True) as opened:
+            with gr.Tab(text(f"tabs.{part.ID}"), id=part.ID, elem_id=f"part-{part.ID}") as opened:
                 part.build(lab)
             opened.select(None, None, None, js=f"() => tinylab.opened('part', '{part.ID}')")
     lab.parts.append(parts)

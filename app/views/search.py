@@ -17,7 +17,7 @@ from tinylab.runs.record import Run
 
 __all__ = ["SLOTS", "view"]
 
-SLOTS = ("status", "decision", "result", "heatmap", "options", "loss")
+SLOTS = ("status", "decision", "heatmap", "result", "options", "loss")
 
 
 def view(run: Run) -> Payload:

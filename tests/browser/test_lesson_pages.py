@@ -76,6 +76,27 @@ def test_start_page_leads_to_every_lesson_and_back(lab: LabPage) -> None:
     assert "lesson=" not in lab.page.url
 
 
+def test_the_start_shows_a_search_and_leads_to_it(lab: LabPage) -> None:
+    lab.open("?tab=learn&lang=en")
+    lab.wait("document.querySelectorAll('.lesson-search li[data-kept]').length === 6")
+    assert "0 1 2 3 4 6" in lab.page.get_by_role("button", name="Watch the recorded search").get_attribute("aria-label")
+    script = """() => { const c = document.querySelector('.lesson-search canvas');
+        return [...c.getContext('2d').getImageData(c.width - 1, 0, 1, c.height).data]; }"""
+    pixels = lab.page.evaluate(script)
+    yellow = [pixels[4 * block] > pixels[4 * block + 2] for block in range(12)]  # more red than blue
+    assert [block for block in range(12) if yellow[block]] == [0, 1, 2, 3, 4, 6]
+    lab.page.get_by_role("button", name="Watch the recorded search").click()
+    lab.wait_for_run("search", "recorded-search-digits-dit")
+    lab.wait_for_more_columns(3)  # it plays by itself
+
+
+def test_a_click_on_the_start_plays_the_recorded_search(lab: LabPage) -> None:
+    lab.open("?lang=en")
+    lab.page.click("#learn-watch")
+    lab.wait_for_run("search", "recorded-search-digits-dit")
+    assert "run=recorded-search-digits-dit" in lab.page.url
+
+
 def test_an_address_that_names_no_lesson_shows_the_start(lab: LabPage) -> None:
     for wrong in ("nothing-1", "cut-9", "..%2F..-1", "cut"):
         lab.open(f"?lang=en&lesson={wrong}")
@@ -243,6 +264,9 @@ def test_lessons_fit_a_narrow_dark_page_with_reduced_motion(browser: Browser, se
     page_problems.watch(context)
     try:
         lab = LabPage(context.new_page(), server.url)
+        lab.open("?tab=learn&__theme=dark")
+        lab.page.wait_for_selector(".lesson-search li[data-kept]")  # at once: nothing moves here
+        assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
         widget = open_lesson(lab, "cut", 2, "&__theme=dark")
         widget.locator(".lesson-options button").first.click()
         lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")

@@ -217,8 +217,9 @@ def test_run_is_opened_in_the_tab_of_its_kind(lab: LabPage) -> None:
     assert lab.page.get_by_role("tab", name="Search", exact=True).get_attribute("aria-selected") == "true"
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_tab_fits_the_screen(lab: LabPage, width: int) -> None:
+@pytest.mark.parametrize(("width", "view"), [(390, "light"), (1280, "light"), (1280, "projector"), (800, "projector")])
+def test_tab_fits_the_screen(lab: LabPage, width: int, view: str) -> None:
     lab.page.set_viewport_size({"width": width, "height": 800})
+    lab.open(f"?tab=runs&view={view}")
     choose(lab, lab.page.locator(".tl-runs-rows li[data-run]").first.get_attribute("data-run") or "")
     assert lab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 
 from tinylab.figures.style import axis, figure
 
-__all__ = ["keep_heatmap"]
+__all__ = ["KEEP_SCALE", "keep_heatmap"]
+
+KEEP_SCALE = "Cividis"  # read alike by all eyes: from 0, will go, to 1, will stay
 
 
 def keep_heatmap(
@@ -36,7 +38,7 @@ def keep_heatmap(
         z=rows,
         zmin=0,
         zmax=1,
-        colorscale="Cividis",
+        colorscale=KEEP_SCALE,
         colorbar={"tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1], "thickness": 12, "outlinewidth": 0},
         hovertemplate="block %{y}, step %{x}<br>stays with probability %{z:.1%}<extra></extra>",
     )

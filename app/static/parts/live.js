@@ -209,6 +209,17 @@ new ResizeObserver(() => {
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) askNow(); });
 root.addEventListener("tl-ask", askNow);
-root.addEventListener("tl-open", (event) => { props.value = event.detail; follow(event.detail); });
-watch("value", () => follow(props.value || ""));
+// Gradio may bring the value that a page was loaded with only after its tab was opened. A run that was asked for meanwhile
+// stays.
+let wanted = "", until = 0;
+root.addEventListener("tl-open", (event) => {
+  [wanted, until] = [event.detail, Date.now() + 2000];
+  props.value = wanted;
+  follow(wanted);
+});
+watch("value", () => {
+  if (Date.now() < until && props.value !== wanted) props.value = wanted;
+  follow(props.value || "");
+});
 follow(props.value || "");
+root.dataset.ready = "";

@@ -106,7 +106,9 @@ def samples_table(run: Run) -> Table:
     )
     note = f"{config.n} images each from the same noise, {_settings(config, found)}, seed {config.seed}."
     if found:
-        note += f" Times are medians of {number(found[0]['timed_rounds'])} rounds, models in turn."
+        timed = found[0]["timed_rounds"]
+        several = f" Times are medians of {number(timed)} rounds, models in turn."
+        note += several if timed > 1 else " Times are of one round."
     return Table("samples", "What an image costs", _SAMPLES, rows, note)
 
 
