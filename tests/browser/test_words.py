@@ -144,6 +144,7 @@ def test_tour_goes_through_all_its_stops_by_key_and_leaves(lab: LabPage, searche
 
 
 def test_tour_fits_on_a_phone(lab: LabPage) -> None:
+    lab.page.emulate_media(reduced_motion="reduce")  # nothing moves away below the click
     lab.page.set_viewport_size({"width": 400, "height": 800})
     lab.open("?view=dark")
     lab.page.locator("[data-tool=tour]").click()
