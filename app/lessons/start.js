@@ -1,16 +1,15 @@
 // The first thing that somebody sees who does not know the lab.
 const root = element.querySelector(".lesson-start");
-const { h, text, prose, say, button, go, exists, calm, ask } = window.tinylab.lessons;
-const LASTS = 8000, RESTS = 4000; // milliseconds that the search fills its picture, and that it stands when it is full
+const { h, text, say, button, go, exists, calm, ask } = window.tinylab.lessons;
+const LASTS = 5000; // milliseconds that the search fills its picture: what moves longer by itself has to have a switch
 
-const watchRecording = () => window.tinylab.openRecording("search");
+const watchRecording = (run) => window.tinylab.openRecording("search", run);
 
-// A pixel for each block and moment, drawn from left to right again and again; with reduced motion it is there at once.
+// A pixel for each block and moment, drawn from left to right once it is seen; with reduced motion it is there at once.
 function film(canvas, labels, { rows, shades, kept }) {
   const columns = rows[0].length, paper = canvas.getContext("2d");
   let drawn = 0, begun = 0;
   const paint = (count) => {
-    if (count < drawn) { paper.clearRect(0, 0, columns, rows.length); drawn = 0; }
     for (; drawn < count; drawn += 1) {
       rows.forEach((row, block) => { paper.fillStyle = shades[row[drawn]]; paper.fillRect(drawn, block, 1, 1); });
     }
@@ -19,10 +18,10 @@ function film(canvas, labels, { rows, shades, kept }) {
   const move = (now) => {
     if (!canvas.isConnected) return;
     if (canvas.clientWidth && !document.hidden) {
-      if (!begun || now - begun > LASTS + RESTS) begun = now;
+      begun ||= now;
       paint(Math.min(columns, Math.floor(columns * (now - begun) / LASTS)));
     }
-    setTimeout(() => requestAnimationFrame(move), 100);
+    if (drawn < columns) setTimeout(() => requestAnimationFrame(move), 100);
   };
   if (calm()) paint(columns); else requestAnimationFrame(move);
 }
@@ -30,10 +29,10 @@ function film(canvas, labels, { rows, shades, kept }) {
 function search(facts) {
   const labels = facts.rows.map((_, block) => h("li", {}, String(block))), kept = facts.kept.join(" ");
   const canvas = h("canvas", { width: facts.rows[0].length, height: facts.rows.length });
-  const picture = h("button", { type: "button", "aria-label": text("start.look", { kept }), onclick: watchRecording },
+  const picture = h("button", { type: "button", "aria-label": text("start.look", { kept }), onclick: () => watchRecording(facts.run) },
     h("ol", { "aria-hidden": "true" }, ...labels), canvas);
   film(canvas, labels, facts);
-  return [picture, prose(`${text("start.picture")} ${text("start.kept", { kept })}`)];
+  return [picture, say("start.picture", { blocks: labels.length, kept })];
 }
 
 const pages = JSON.parse(root.dataset.lessons), lessons = Object.keys(pages);
@@ -47,7 +46,7 @@ root.append(
     h("h2", { tabindex: "-1" }, text("start.title")),
     say("start.intro"),
     h("div", { class: "lesson-cards" }, ...cards),
-    h("div", { class: "lesson-row" }, button(text("start.watch"), watchRecording, { id: "learn-watch" }), window.tinylab.tour && tour)),
+    h("div", { class: "lesson-row" }, button(text("start.watch"), () => watchRecording(), { id: "learn-watch" }), window.tinylab.tour && tour)),
   beside,
 );
 exists(pages);

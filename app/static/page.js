@@ -24,14 +24,14 @@ window.tinylab = {
   // Resolves when charts can be drawn: from then on `window.Plotly` is there.
   plotly() {
     this.plotting ??= new Promise((resolve) => {
-      const fetchIt = () => {
+      const load = () => {
         const script = document.createElement("script");
         script.src = document.getElementById("tl-plotly").href;
         script.onload = resolve;
-        script.onerror = () => { script.remove(); setTimeout(fetchIt, 3000); }; // the server is away
+        script.onerror = () => { script.remove(); setTimeout(load, 3000); }; // the server is away
         document.head.append(script);
       };
-      fetchIt();
+      load();
     });
     return this.plotting;
   },

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from app_server import AppServer, running_app
+from lab_page import LabPage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -105,6 +106,12 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The running app. A test that kills it starts it again."""
     with running_app(tmp_path_factory.mktemp("app")) as server:
         yield server
+
+
+@pytest.fixture
+def lab(page: Page, server: AppServer) -> LabPage:
+    """The lab in a fresh browser. A file whose tests need an app for themselves makes `server` its `own_server`."""
+    return LabPage(page, server.url)
 
 
 @pytest.fixture(scope="module")

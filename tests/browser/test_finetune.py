@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, forget_closed_connections, shorten
-from playwright.sync_api import Page
 
 from tinylab.presets import finetune_config
 from tinylab.runs.execute import execute, start_run
@@ -17,12 +16,6 @@ from tinylab.runs.record import Run
 BLOCKS = "0, 2, 4, 7, 9, 11"
 ENDLESS = "9000"  # steps: more than any test waits for
 _SLOT = "document.querySelector(`#finetune-live [data-slot=${name}]`)"
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser."""
-    return LabPage(page, server.url)
 
 
 @pytest.fixture(scope="module")

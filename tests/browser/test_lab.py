@@ -8,7 +8,6 @@ from urllib.parse import quote
 import psutil
 import pytest
 from lab_page import LabPage, forget_closed_connections, shorten
-from playwright.sync_api import Page
 
 from tinylab.config import FinetuneConfig, SearchConfig
 from tinylab.models.dit import DiT
@@ -17,12 +16,6 @@ from tinylab.runs.execute import execute, start_run
 from tinylab.runs.record import Run
 
 ENDLESS = "9000"  # steps: more than any test waits for
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser."""
-    return LabPage(page, server.url)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lab_page import LabPage
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from app.lessons.choices import FINALISTS
 from app.lessons.facts import FACTS
@@ -26,12 +26,6 @@ CANVAS = ".lesson-compare figure:last-child canvas"
 def server(own_server: Any) -> Any:
     """An app of this file alone."""
     return own_server
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser."""
-    return LabPage(page, server.url)
 
 
 def open_lesson(lab: LabPage, lesson: str, number: int, query: str = "") -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, forget_closed_connections
-from playwright.sync_api import Page
 
 from tinylab.config import CompareConfig
 from tinylab.models.dit import DiT
@@ -24,12 +23,6 @@ BASELINE = "Random"
 def server(own_server: Any) -> Any:
     """An app without runs of other tests: menus offer only what these tests make."""
     return own_server
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser."""
-    return LabPage(page, server.url)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, forget_closed_connections
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tinylab.config import SearchConfig
 from tinylab.models.dit import DiT
@@ -26,10 +26,10 @@ COLUMNS = "it.data[0].z[0].length"
 _HEATMAP = "document.querySelector('#search-live [data-slot=heatmap]')"
 
 
-@pytest.fixture
-def lab(page: Page, own_server: Any) -> LabPage:
-    """The lab in a fresh browser, with a runs folder of its own."""
-    return LabPage(page, own_server.url)
+@pytest.fixture(scope="module")
+def server(own_server: Any) -> Any:
+    """An app with a runs folder of its own."""
+    return own_server
 
 
 @pytest.fixture(scope="module")

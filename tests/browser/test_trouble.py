@@ -10,16 +10,10 @@ from typing import Any
 import psutil
 import pytest
 from lab_page import LabPage, forget_closed_connections, run_ids
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
 from tinylab.runs.record import Run, own_process
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser."""
-    return LabPage(page, server.url)
 
 
 @pytest.fixture

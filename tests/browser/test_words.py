@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, forget_closed_connections
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from app.texts import entries
 from tinylab.config import SearchConfig
@@ -37,12 +37,6 @@ def searched(server: Any) -> Run:
     run = start_run(config, server.runs / "search-made-before")
     execute(run, quiet=True)
     return run
-
-
-@pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The lab in a fresh browser that speaks English."""
-    return LabPage(page, server.url)
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ function draw(name, original, fitted = false) {
   slot.setAttribute("role", "figure");
   slot.setAttribute("aria-label", figure.layout.title.text);
   window.tinylab.figures.foot(slot, () => `tinylab-${run}-${name}`, figure);
-  if (!fitted) drawn.then(() => { if (last.figures[name] === original) fit(name, original); });
+  if (!fitted) drawn.then(() => { if (visible() && last.figures[name] === original) fit(name, original); });
 }
 
 function redraw() {
