@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,6 +31,11 @@ FLAGS = (
     "--disable-background-networking",
     "--no-first-run",
 )
+# A page that is being left breaks off what it was asking, and Gradio says so on the console. That is no problem.
+MUTE_WHEN_LEFT = """addEventListener('beforeunload', () => {
+    console.error = () => {};
+    addEventListener('unhandledrejection', (event) => event.preventDefault());
+});"""
 LOCAL = {"127.0.0.1", "localhost", None}  # None: data: and blob:, which have no host
 
 
@@ -69,6 +74,7 @@ class PageProblems(list[str]):
 
     def watch(self, context: BrowserContext) -> None:
         """Collect script errors, console errors, and requests to other machines."""
+        context.add_init_script(MUTE_WHEN_LEFT)
         context.on("weberror", lambda event: self.append(f"script error: {event.error}"))
         context.on("console", lambda event: event.type == "error" and self.append(f"console error: {event.text}"))
         context.on("request", lambda event: self._check(event.url))
@@ -86,13 +92,25 @@ def page_problems() -> PageProblems:
 
 
 @pytest.fixture
-def context(browser: Browser, page_problems: PageProblems) -> Iterator[BrowserContext]:
-    """A fresh browser profile (no storage, no cookies) whose pages are watched."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page_problems.watch(context)
-    yield context
-    context.close()
+def new_context(browser: Browser, page_problems: PageProblems) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes fresh browser profiles (no storage, no cookies) whose pages are watched: `new_context(locale="de-DE")`."""
+    contexts: list[BrowserContext] = []
+
+    def new(**look: Any) -> BrowserContext:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **look}))
+        page_problems.watch(contexts[-1])
+        return contexts[-1]
+
+    yield new
+    for context in contexts:
+        context.close()
     assert list(page_problems) == []
+
+
+@pytest.fixture
+def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
+    """A browser profile of its own for every test."""
+    return new_context()
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ class LabPage:
 
 
 def forget_closed_connections(problems: list[str]) -> None:
-    """Drop what the browser says when a page or the server goes away while they talk; nothing else."""
+    """Drop what the browser says when the server goes away while they talk; nothing else."""
     words = ("net::ERR_", "AbortError", "Connection errored out", "BodyStreamBuffer was aborted")
     problems[:] = [problem for problem in problems if not any(word in problem for word in words)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab_page import LabPage, forget_closed_connections, shorten
+from lab_page import LabPage, shorten
 
 from tinylab.presets import finetune_config
 from tinylab.runs.execute import execute, start_run
@@ -71,9 +71,7 @@ def test_recipe_fills_the_form_and_only_what_counts_is_shown(lab: LabPage) -> No
     lab.page.wait_for_selector("#finetune-alpha", state="detached")
 
 
-def test_masked_recovery_is_watched_stopped_resumed_and_compared(
-    lab: LabPage, server: Any, plain: Run, page_problems: list[str]
-) -> None:
+def test_masked_recovery_is_watched_stopped_resumed_and_compared(lab: LabPage, server: Any, plain: Run) -> None:
     lab.open("?tab=finetune&run=nonsense")
     choose_published(lab)
     lab.fill("finetune-indices", BLOCKS)
@@ -117,7 +115,6 @@ def test_masked_recovery_is_watched_stopped_resumed_and_compared(
     assert f"beside={plain.id}" in lab.page.url
 
     lab.page.reload()
-    forget_closed_connections(page_problems)
     lab.wait_for_run("finetune", run.id)
     lab.wait("document.querySelector('#finetune-live [data-slot=differences] table')")
     assert "Plain · 3 steps" in lab.page.locator("#finetune-beside input").input_value()

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from lab_page import LabPage, forget_closed_connections, shorten
+from lab_page import LabPage, shorten
 
 from tinylab.config import FinetuneConfig, SearchConfig
 from tinylab.models.dit import DiT
@@ -56,9 +56,7 @@ def test_first_page_shows_the_model_and_loading_it_is_confirmed(lab: LabPage) ->
     lab.wait("document.querySelector('#loaded-model').innerText === 'model digits-dit'")
 
 
-def test_search_is_watched_and_found_again_and_stopped_and_resumed(
-    lab: LabPage, server: Any, page_problems: list[str]
-) -> None:
+def test_search_is_watched_and_found_again_and_stopped_and_resumed(lab: LabPage, server: Any) -> None:
     lab.open()
     lab.open_tab("search")
     lab.fill("search-steps", ENDLESS)
@@ -86,7 +84,6 @@ def test_search_is_watched_and_found_again_and_stopped_and_resumed(
 
     assert f"run={run.id}" in lab.page.url
     lab.page.reload()
-    forget_closed_connections(page_problems)
     third = lab.wait_for_columns(len(second[0]))
     assert lab.shown("search") == run.id
     assert third[0][: len(second[0])] == second[0]

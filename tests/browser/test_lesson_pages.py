@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from lab_page import LabPage
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from app.lessons.choices import FINALISTS
 from app.lessons.facts import FACTS
@@ -253,19 +254,16 @@ def test_no_page_leaves_a_word_unfilled(lab: LabPage, language: str) -> None:
             assert prose and re.findall(r"\{\w+\}", prose) == []
 
 
-def test_lessons_fit_a_narrow_dark_page_with_reduced_motion(browser: Browser, server: Any, page_problems: Any) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme="dark", reduced_motion="reduce")
-    page_problems.watch(context)
-    try:
-        lab = LabPage(context.new_page(), server.url)
-        lab.open("?tab=learn&__theme=dark")
-        lab.page.wait_for_selector(".lesson-search li[data-kept]")  # at once: nothing moves here
-        assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
-        widget = open_lesson(lab, "cut", 2, "&__theme=dark")
-        widget.locator(".lesson-options button").first.click()
-        lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")
-        assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
-        assert lab.page.evaluate("document.body.classList.contains('dark')")
-    finally:
-        context.close()
-    assert list(page_problems) == []
+def test_lessons_fit_a_narrow_dark_page_with_reduced_motion(
+    new_context: Callable[..., BrowserContext], server: Any
+) -> None:
+    look = {"viewport": {"width": 400, "height": 800}, "color_scheme": "dark", "reduced_motion": "reduce"}
+    lab = LabPage(new_context(**look).new_page(), server.url)
+    lab.open("?tab=learn&__theme=dark")
+    lab.page.wait_for_selector(".lesson-search li[data-kept]")  # at once: nothing moves here
+    assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
+    widget = open_lesson(lab, "cut", 2, "&__theme=dark")
+    widget.locator(".lesson-options button").first.click()
+    lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")
+    assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert lab.page.evaluate("document.body.classList.contains('dark')")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_page import LabPage, forget_closed_connections
+from lab_page import LabPage
 
 from tinylab.config import CompareConfig
 from tinylab.models.dit import DiT
@@ -51,9 +51,7 @@ def saved(lab: LabPage, place: str) -> Path:
     return Path(download.value.path()).rename(Path(download.value.path()).with_name(download.value.suggested_filename))
 
 
-def test_comparison_is_sorted_by_click_and_key_and_set_against_a_row(
-    lab: LabPage, compared: Run, page_problems: list[str]
-) -> None:
+def test_comparison_is_sorted_by_click_and_key_and_set_against_a_row(lab: LabPage, compared: Run) -> None:
     table = comparison_table(compared)
     lab.open(f"?run={compared.id}")
     lab.wait("document.querySelector('#compare-live .tl-sort')")
@@ -80,7 +78,6 @@ def test_comparison_is_sorted_by_click_and_key_and_set_against_a_row(
     assert lab.page.locator("#compare-live .tl-against").count() > 3
     assert f"baseline={BASELINE}" in lab.page.url
     lab.page.reload()
-    forget_closed_connections(page_problems)
     lab.wait("document.querySelector('#compare-live tr.pinned')")
     assert rows(lab, "compare", "table")[0] == BASELINE
     assert lab.page.locator("#compare-beside input").input_value() == BASELINE
@@ -127,7 +124,7 @@ def measure(lab: LabPage, server: Any) -> Run:
     return run
 
 
-def test_quality_and_cost_are_measured_and_found_again(lab: LabPage, server: Any, page_problems: list[str]) -> None:
+def test_quality_and_cost_are_measured_and_found_again(lab: LabPage, server: Any) -> None:
     lab.open()
     scored = score(lab, server)
     assert rows(lab, "evaluate", "scores") == score_table([scored]).labels == ["digits-dit", "Real against real"]
@@ -144,7 +141,6 @@ def test_quality_and_cost_are_measured_and_found_again(lab: LabPage, server: Any
 
     lab.page.set_viewport_size({"width": 390, "height": 800})
     lab.page.reload()
-    forget_closed_connections(page_problems)
     lab.wait_for_run("cost", measured.id)
     lab.wait("document.querySelector('#cost-live .tl-gap')?.clientWidth > 0")
     assert lab.page.get_by_role("tab", name="Cost", exact=True).get_attribute("aria-selected") == "true"

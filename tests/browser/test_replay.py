@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from lab_page import LabPage, forget_closed_connections
-from playwright.sync_api import Browser
+from lab_page import LabPage
+from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
 from tinylab.models.dit import DiT
@@ -45,12 +45,9 @@ def own_run(own_server: Any) -> Run:
 
 
 @pytest.fixture
-def calm_lab(browser: Browser, own_server: Any, page_problems: Any) -> Iterator[LabPage]:
+def calm_lab(new_context: Callable[..., BrowserContext], own_server: Any) -> LabPage:
     """The lab for somebody who asked for reduced motion."""
-    context = browser.new_context(reduced_motion="reduce")
-    page_problems.watch(context)
-    yield LabPage(context.new_page(), own_server.url)
-    context.close()
+    return LabPage(new_context(reduced_motion="reduce").new_page(), own_server.url)
 
 
 def open_search(lab: LabPage, query: str = "") -> None:
@@ -176,15 +173,12 @@ def test_keys_step_play_and_go_to_both_ends(lab: LabPage) -> None:
     assert lab.page.get_by_role("button", name="Play").is_visible()
 
 
-def test_address_leads_back_to_the_moment_and_another_run_forgets_it(
-    lab: LabPage, own_run: Run, page_problems: list[str]
-) -> None:
+def test_address_leads_back_to_the_moment_and_another_run_forgets_it(lab: LabPage, own_run: Run) -> None:
     open_search(lab, "&step=90")
     wait_for_step(lab, 90)
     lab.page.get_by_role("button", name="Play").click()
     lab.wait("Number(new URL(location).searchParams.get('step')) > 93")
     lab.page.reload()
-    forget_closed_connections(page_problems)
     lab.page.wait_for_selector(f"{BAR}", state="visible")
     step = int(lab.page.evaluate("new URL(location).searchParams.get('step')"))
     wait_for_step(lab, step)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from app_server import AppServer, running_app
 from lab_page import LabPage
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
 from tinylab.runs.record import Run
@@ -24,22 +24,15 @@ def public_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def visit(browser: Browser, page_problems: list[str]) -> Iterator[Visit]:
+def visit(new_context: Callable[..., BrowserContext]) -> Visit:
     """Lets somebody with a browser of their own come to a lab, by an address or a query."""
-    contexts = []
 
     def come(server: AppServer, query: str = "", **look: object) -> LabPage:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, **look)
-        page_problems.watch(context)  # type: ignore[attr-defined]
-        contexts.append(context)
-        lab = LabPage(context.new_page(), server.url)
+        lab = LabPage(new_context(**look).new_page(), server.url)
         lab.open(query.removeprefix(f"{server.url}/"))
         return lab
 
-    yield come
-    for context in contexts:
-        context.close()
-    assert list(page_problems) == []
+    return come
 
 
 def start_endless_search(lab: LabPage, server: AppServer) -> Run:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_page import LabPage, forget_closed_connections
-from playwright.sync_api import Browser
+from lab_page import LabPage
+from playwright.sync_api import BrowserContext
 
 from app.texts import entries
 from tinylab.config import SearchConfig
@@ -40,12 +40,9 @@ def searched(server: Any) -> Run:
 
 
 @pytest.fixture
-def german(browser: Browser, server: Any, page_problems: Any) -> Iterator[LabPage]:
+def german(new_context: Callable[..., BrowserContext], server: Any) -> LabPage:
     """The lab in a fresh browser that speaks German."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="de-DE")
-    page_problems.watch(context)
-    yield LabPage(context.new_page(), server.url)
-    context.close()
+    return LabPage(new_context(locale="de-DE").new_page(), server.url)
 
 
 def open_search(lab: LabPage, run: Run, more: str = "") -> None:
@@ -97,13 +94,12 @@ def test_news_of_a_german_page_are_german_and_what_is_typed_stays(german: LabPag
     german.wait("document.querySelector('#made').firstChild.data === 'Angehalten'")
 
 
-def test_language_is_chosen_in_the_header(lab: LabPage, page_problems: list[str]) -> None:
+def test_language_is_chosen_in_the_header(lab: LabPage) -> None:
     lab.open("?tab=search")
     assert lab.page.locator("#search-start").inner_text() == ENGLISH["search.start"]
     with lab.page.expect_navigation():
         lab.page.locator("[data-tool=language]").select_option("de")
     lab.wait("window.tinylab?.ready")
-    forget_closed_connections(page_problems)
     assert "lang=de" in lab.page.url
     assert lab.page.locator("#search-start").inner_text() == GERMAN["search.start"]
     assert lab.page.locator("[data-tool=tour]").inner_text() == GERMAN["header.tour"]
@@ -237,14 +233,14 @@ def test_dark_and_projector_by_button_and_by_address(lab: LabPage, searched: Run
     assert "view=" not in page.url
 
 
-def test_address_can_ask_for_light_where_the_system_is_dark(browser: Browser, server: Any, page_problems: Any) -> None:
-    context = browser.new_context(color_scheme="dark")
-    page_problems.watch(context)
+def test_address_can_ask_for_light_where_the_system_is_dark(
+    new_context: Callable[..., BrowserContext], server: Any
+) -> None:
+    context = new_context(color_scheme="dark")
     for query, dark in (("", True), ("?view=light", False)):
         lab = LabPage(context.new_page(), server.url)
         lab.open(query)
         assert ("dark" in str(lab.page.locator("body").get_attribute("class")).split()) is dark
-    context.close()
 
 
 def test_data_of_a_chart_is_what_is_drawn(lab: LabPage, searched: Run) -> None:
