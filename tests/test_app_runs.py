@@ -25,6 +25,7 @@ from tinylab.config import CompareConfig, FinetuneConfig, PruneConfig, SearchCon
 from tinylab.runs.about import about, describe
 from tinylab.runs.owner import owner_of, write_owner
 from tinylab.runs.record import Run, own_process
+from tinylab.runs.recordings import recordings
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import delete, list_trash
 
@@ -63,6 +64,21 @@ def test_list_is_searched_and_comes_in_pages(runs: Path) -> None:
     assert rows(words="talk BEN") == ["search-3"]
     assert answer({"list": {"words": "talk"}}, HOME)["list"]["rows"][0]["title"] == "For the talk"
     assert rows(words="nothing") == [] and rows(page=-5, words=7) == rows()
+
+
+def test_recordings_stand_apart_from_the_runs_and_can_only_be_looked_at(runs: Path) -> None:
+    full_run(runs)
+    shown = answer({"list": {}}, HOME)["list"]
+    assert [row["id"] for row in shown["recorded"]] == [run.id for run in recordings()]
+    assert {row["word"] for row in shown["recorded"]} == {"Recorded"}
+    assert shown["count"] == len(shown["rows"]) == 1
+    searched = answer({"list": {"words": "mar"}}, HOME)["list"]
+    assert [row["id"] for row in searched["recorded"]] == ["recorded-search-digits-mar"]
+    for visitor in (HOME, ANNA):
+        card = answer({"card": "recorded-search-digits-mar"}, visitor)["card"]
+        assert (card["word"], card["own"], card["opens"]) == ("Recorded", False, True)
+        refused = obey({"do": "delete", "run": "recorded-search-digits-mar"}, visitor)
+        assert "can be watched, not changed" in refused["problem"]
 
 
 def test_damaged_runs_are_passed_over(runs: Path) -> None:

@@ -193,6 +193,17 @@ def test_recorded_run_shows_the_same_and_nothing_of_where_it_was_made(
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
+def test_samples_are_recorded_with_their_pictures(own_assets: Path, runs: Path) -> None:
+    run = make_run(runs, SampleConfig.create(against=("mine",)), "drawn")
+    run.write_result({"models": [{"model": "digits-dit", "png": "samples-0.png"}]})
+    (run.artifacts / "samples-0.png").write_bytes(b"\x89PNG")
+    (run.artifacts / "samples-0.npz").write_bytes(b"0" * 100)
+    made = record(run, "drawn", shared)
+    assert (made.artifacts / "samples-0.png").read_bytes() == b"\x89PNG"
+    assert not (made.artifacts / "samples-0.npz").exists()
+    assert made.result()["models"][0]["model"] == "digits-dit"
+
+
 def test_what_builds_on_a_recorded_run_names_the_recording(own_assets: Path, runs: Path) -> None:
     base = searched(runs, "base")
     config = FinetuneConfig.create(run=str(base.path))

@@ -25,26 +25,33 @@ window.tinylab.runs = (element, props, server, watch) => {
   const back = button("‹", () => turn(-1), { "aria-label": text("newer") });
   const on = button("›", () => turn(1), { "aria-label": text("older") });
   const compare = button(text("compare"), beside, { id: "runs-compare", disabled: true });
+  const recorded = make("ul", { class: "tl-runs-rows", "aria-label": text("recorded") });
+  const shelf = make("details", { class: "tl-runs-recorded" }, make("summary", {}, text("recorded")), recorded);
   const disk = make("div", { class: "tl-runs-disk", id: "runs-disk" });
-  list.append(search, make("div", { class: "tl-runs-bar" }, count, compare, make("span", { class: "tl-runs-pages" }, back, on)), rows, disk);
+  list.append(search, make("div", { class: "tl-runs-bar" }, count, compare, make("span", { class: "tl-runs-pages" }, back, on)), rows, shelf, disk);
+  const entries = () => [...list.querySelectorAll(".tl-runs-rows li[data-run]")];
 
   function turn(by) {
     shown.page += by;
     ask({ list: true });
   }
 
-  function drawList({ rows: found, count: many, page, pages }) {
+  function drawList({ rows: found, count: many, page, pages, recorded: kept }) {
+    if (!known.drawn) shelf.open = !many; // where nothing was computed yet, there is something to look at
+    known.drawn = true;
     shown.page = page;
     count.textContent = text(many === 1 ? "count_one" : "count", { count: many.toLocaleString(tinylab.language) })
       + (pages > 1 ? ` · ${text("page", { page: page + 1, pages })}` : "");
     back.disabled = page === 0;
     on.disabled = page + 1 >= pages;
     back.parentElement.hidden = pages < 2;
-    const focused = rows.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.run : null;
+    const focused = list.contains(document.activeElement) ? document.activeElement.closest("li[data-run]")?.dataset.run : null;
     const box = document.activeElement?.type === "checkbox";
     rows.replaceChildren(...found.map(drawRow));
+    recorded.replaceChildren(...kept.map(drawRow));
+    shelf.hidden = !kept.length;
     if (!found.length) rows.append(make("li", { class: "tl-runs-none" }, text(shown.words ? "none_found" : "none")));
-    if (focused) [...rows.children].find((row) => row.dataset.run === focused)?.querySelector(box ? "input" : "button")?.focus();
+    if (focused) entries().find((row) => row.dataset.run === focused)?.querySelector(box ? "input" : "button")?.focus();
     mark();
   }
 
@@ -59,7 +66,7 @@ window.tinylab.runs = (element, props, server, watch) => {
   }
 
   function mark() {
-    for (const row of rows.querySelectorAll("li[data-run]")) {
+    for (const row of entries()) {
       const current = row.dataset.run === shown.run;
       row.classList.toggle("current", current);
       if (current) row.querySelector("button").setAttribute("aria-current", "true");
@@ -70,10 +77,10 @@ window.tinylab.runs = (element, props, server, watch) => {
   }
 
   // Up and down lead from run to run.
-  rows.addEventListener("keydown", (event) => {
-    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], row = event.target.closest("li[data-run]");
+  list.addEventListener("keydown", (event) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key], row = event.target.closest(".tl-runs-rows li[data-run]");
     if (!by || !row) return;
-    const next = by > 0 ? row.nextElementSibling : row.previousElementSibling;
+    const there = entries().filter((one) => one.offsetParent), next = there[there.indexOf(row) + by];
     next?.querySelector(event.target.type === "checkbox" ? "input" : "button")?.focus();
     event.preventDefault();
   });
@@ -81,7 +88,7 @@ window.tinylab.runs = (element, props, server, watch) => {
   function pick(run, picked) {
     if (picked && shown.picked.size >= MOST) tinylab.tell(text("most", { most: MOST }));
     if (picked && shown.picked.size < MOST) shown.picked.add(run); else shown.picked.delete(run);
-    for (const row of rows.querySelectorAll("li[data-run]")) row.querySelector("input").checked = shown.picked.has(row.dataset.run);
+    for (const row of entries()) row.querySelector("input").checked = shown.picked.has(row.dataset.run);
     mark();
   }
 
@@ -271,7 +278,7 @@ window.tinylab.runs = (element, props, server, watch) => {
     if (line() !== before && main().querySelector("article[data-run]") && !busy() && !dirty()) ask({ card: true });
   }
 
-  const line = () => [...rows.children].find((row) => row.dataset.run === shown.run)?.textContent ?? "";
+  const line = () => entries().find((row) => row.dataset.run === shown.run)?.textContent ?? "";
 
   const dirty = () => main().querySelector("#runs-save:not([disabled])") !== null;
 

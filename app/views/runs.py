@@ -26,6 +26,7 @@ from tinylab.runs.choices import own_choices
 from tinylab.runs.command import command_of
 from tinylab.runs.disk import usage
 from tinylab.runs.record import Run
+from tinylab.runs.recordings import is_recording, recordings
 from tinylab.runs.searching import has_words
 
 __all__ = ["PAGE", "card", "differing", "listed", "name_of"]
@@ -36,12 +37,17 @@ _MOST_TABLES = 4
 
 
 def listed(visitor: Visitor, words: str = "", page: int = 0) -> dict[str, Any]:
-    """A page of the runs that have these words, newest first; the last page for one beyond it."""
+    """A page of the runs that have these words, newest first, and the recordings; the last page for one beyond it."""
     found = [run for run in visitor.runs() if _fits(run, words)]
     pages = max(1, -(-len(found) // PAGE))
     page = min(max(0, page), pages - 1)
-    rows = [row for run in found[page * PAGE : (page + 1) * PAGE] if (row := _row(run))]
-    return {"rows": rows, "count": len(found), "page": page, "pages": pages}
+    recorded = [run for run in recordings() if _fits(run, words)]
+    shown = {"rows": _rows(found[page * PAGE : (page + 1) * PAGE]), "recorded": _rows(recorded)}
+    return shown | {"count": len(found), "page": page, "pages": pages}
+
+
+def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [row for run in runs if (row := _row(run))]
 
 
 def _fits(run: Run, words: str) -> bool:
@@ -59,12 +65,17 @@ def _row(run: Run) -> dict[str, Any] | None:
             "title": name_of(run),
             "kind": KINDS.get(kind, kind),
             "state": status.state,
-            "word": STATES.get(status.state, status.state),
+            "word": _word(run, status.state),
             "when": when(status.created),
             "bytes": usage(run).total,
         }
     except UNREADABLE:
         return None
+
+
+def _word(run: Run, state: str) -> str:
+    """How it stands with a run, in a word."""
+    return "Recorded" if is_recording(run) else STATES.get(state, state)
 
 
 def name_of(run: Run) -> str:
@@ -84,7 +95,7 @@ def card(run: Run, visitor: Visitor) -> dict[str, Any]:
         "label": run_label(run),
         "kind": KINDS.get(config.kind, config.kind),
         "state": status.state,
-        "word": STATES.get(status.state, status.state),
+        "word": _word(run, status.state),
         "message": status.message,
         "when": when(status.created),
         "took": duration(status.seconds) if status.seconds else "",

@@ -22,7 +22,7 @@ from tinylab.runs.record import Run
 __all__ = ["PREFIX", "is_recording", "record", "recording", "recordings", "recordings_folder"]
 
 PREFIX = "recorded-"  # what the ids of all recordings begin with
-_SHOWN = ("result.json", ACTIVATIONS, "candidates.csv", "study.json")  # artifacts that views look at
+_SHOWN = ("result.json", ACTIVATIONS, "candidates.csv", "study.json", "*.png")  # artifacts that views look at
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -70,8 +70,8 @@ def record(run: Run, name: str, shared: Callable[[str], str]) -> Run:
     """
     if not _NAME.fullmatch(name):
         raise BadRequest(f"{name!r} is no name for a recording; use small letters, digits and single dashes")
-    if not moments(run):
-        raise BadRequest(f"run {run.id} has nothing to watch again; record a search, fine-tuning or comparison at rest")
+    if not moments(run) and not (run.status().state == "finished" and run.result()):
+        raise BadRequest(f"run {run.id} has nothing to watch again; record one at rest, with something to show")
     path = recordings_folder() / f"{PREFIX}{name}"
     if exists(path):
         raise BadRequest(f"there is a recording called {path.name}; delete {path} first")
@@ -112,14 +112,11 @@ def _each(value: Any, called: Callable[[str], str]) -> Any:
 
 
 def _copy_artifacts(run: Run, folder: Path, called: Callable[[str], str]) -> None:
-    for name in _SHOWN:
-        source = run.artifacts / name
-        if not source.is_file():
-            continue
+    for source in (path for pattern in _SHOWN for path in sorted(run.artifacts.glob(pattern))):
         if source.suffix == ".json":
-            _write(folder / name, _each(read_object(source), called))
+            _write(folder / source.name, _each(read_object(source), called))
         else:
-            atomic.write_bytes(folder / name, source.read_bytes())
+            atomic.write_bytes(folder / source.name, source.read_bytes())
     for picture in run.snapshots():
         (folder / SNAPSHOTS).mkdir(exist_ok=True)
         atomic.write_bytes(folder / SNAPSHOTS / picture.name, picture.read_bytes())
