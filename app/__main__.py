@@ -16,14 +16,16 @@ def main() -> None:
     from app.downloads import ROUTES
     from app.early import EarlyScript
     from app.house import house
+    from app.offline import fetch_nothing
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
-    from app.uploads import largest_upload
+    from app.uploads import UploadGate, largest_upload
     from app.visitors import VisitorCookie
     from app.warden import watch
     from tinylab.runs.launch import tend_always, warm_up
     from tinylab.runs.trash import WEEK, empty_trash
 
+    fetch_nothing()
     empty_trash(older_than=WEEK)
     warm_up()
     tend_always()
@@ -38,7 +40,10 @@ def main() -> None:
         ssr_mode=False,
         max_file_size=largest_upload(),
         auth=list(house().login) or None,
-        app_kwargs={"routes": ROUTES, "middleware": [Middleware(VisitorCookie), Middleware(EarlyScript)]},
+        app_kwargs={
+            "routes": ROUTES,
+            "middleware": [Middleware(VisitorCookie), Middleware(EarlyScript), Middleware(UploadGate)],
+        },
     )
 
 

@@ -1,24 +1,30 @@
-"""What a visitor of a public lab may ask a job to do. At home everybody asks what they like."""
+"""What a visitor of a public lab may ask a job to do. At home everybody asks what they like.
+
+A job may be asked for by a form, by a raw request, or by an archive that somebody has made up and wants to go on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from app.context import TABS_BY_KIND
 from app.house import Limits, house
-from app.references import check_reference, uploads_folder
+from app.references import check_reference
+from app.room import check_room
 from app.visitors import Visitor
-from tinylab.config import EvaluateConfig, JobConfig
+from tinylab.config import CompareConfig, EvaluateConfig, JobConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
-from tinylab.paths import runs_folder
-from tinylab.runs.disk import folder_bytes
-from tinylab.runs.store import find_plan
+from tinylab.pruning.plan import DepthPlan
+from tinylab.runs.record import Run
+from tinylab.runs.store import find_plan, find_run
 
-__all__ = ["check_allowed", "check_room"]
+__all__ = ["check_allowed", "check_may_go_on"]
 
 _RUNS = ("model", "against", "plan", "plans", "run", "study")  # fields that name models and runs
 _PLANS = ("plan", "plans", "run")  # those of them whose plan names a model
+_OFF = {"tracker": "none", "compile": False}  # what would send numbers elsewhere, or run a compiler
 _FILES = ("images", "reference", "vae", "data")  # fields that could lead to files of the server
 _AT_HAND = ("auto", "digits", "none")
 # The most of what costs little, and of what lists are long; the rest is a matter of the lab's limits.
@@ -33,12 +39,17 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     if not visitor.stranger:
         return
     check_room(visitor)
+    if config.kind not in TABS_BY_KIND:
+        raise BadRequest(f"a public lab does not do {config.kind!r} jobs; a lab of your own does")
     for name in _RUNS:
         for reference in _each(getattr(config, name, None)):
             check_reference(reference, visitor)
-    for name in _PLANS:
-        for reference in _each(getattr(config, name, None)):
-            check_reference(find_plan(reference).model or "", visitor)  # which the job would load
+    named = _named_models(config)
+    for reference in named:
+        check_reference(reference, visitor)
+    for name, value in _OFF.items():
+        if getattr(config, name, value) != value:
+            raise BadRequest(f"--{name}: a public lab leaves it at {value}")
     files = (*_FILES, "weights") if isinstance(config, EvaluateConfig) else _FILES
     for name in files:
         if any(value not in _AT_HAND for value in _each(getattr(config, name, None))):
@@ -47,7 +58,26 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     for name, value, most in _sizes(config, limits):
         if value > most:
             raise BadRequest(f"--{name.replace('_', '-')}: at most {most:,} in a public lab, not {value:,}")
-    _check_weights(config, limits)
+    for reference in named:
+        _check_weights(reference, limits)
+
+
+def check_may_go_on(run: Run, visitor: Visitor) -> None:
+    """The same for a run that is to go on: what it has in its folder counts more than what was asked."""
+    check_allowed(run.config(), visitor)
+    if visitor.stranger and run.plan_path.is_file():
+        model = DepthPlan.load(run.plan_path).model
+        check_reference(model, visitor)
+        _check_weights(model, house().limits)
+
+
+def _named_models(config: JobConfig) -> list[str]:
+    """The models that a job would load or ask about: those it names, and those that its plans and its study name."""
+    found = [reference for name in ("model", "against") for reference in _each(getattr(config, name, None))]
+    found += [find_plan(plan).model for name in _PLANS for plan in _each(getattr(config, name, None))]
+    if isinstance(config, CompareConfig) and config.study:
+        found.append(getattr(find_run(config.study).config(), "model", None) or "")
+    return [reference for reference in found if reference]
 
 
 def _sizes(config: JobConfig, limits: Limits) -> Iterator[tuple[str, float, float]]:
@@ -76,35 +106,13 @@ def _times(config: JobConfig) -> int:
     return max(1, methods) * max(1, len(getattr(config, "seeds", ())))
 
 
-def _check_weights(config: JobConfig, limits: Limits) -> None:
-    for name in ("model", "against"):
-        for reference in _each(getattr(config, name, None)):
-            millions = describe_model(reference).parameters / 1e6
-            if millions > limits.weights:
-                raise BadRequest(
-                    f"{name}: models of at most {limits.weights} million weights in a public lab, not {millions:,.0f}; "
-                    "a copy of the lab on hardware of your own takes any"
-                )
-
-
-def check_room(visitor: Visitor) -> None:
-    """BadRequest, with what to delete, unless there is room for one more run of the visitor."""
-    if not visitor.known:
-        raise BadRequest("this browser keeps no cookie for the lab, so it could not find its runs again; allow it one")
-    if not visitor.stranger:
-        return
-    limits = house().limits
-    own = visitor.own_runs()
-    if len(own) >= limits.runs:
-        raise BadRequest(f"you keep {len(own)} runs, the most in a public lab; delete some in the Runs tab")
-    taken = sum(folder_bytes(run.path) for run in own) + folder_bytes(uploads_folder(visitor))
-    if taken > limits.megabytes * _MEGABYTE:
+def _check_weights(model: str, limits: Limits) -> None:
+    millions = describe_model(model).parameters / 1e6 if model else 0.0
+    if millions > limits.weights:
         raise BadRequest(
-            f"your runs take {taken // _MEGABYTE:,} MB, more than the {limits.megabytes:,} of a public lab; "
-            "delete or thin some in the Runs tab"
+            f"model: at most {limits.weights} million weights in a public lab, not {millions:,.0f}; "
+            "a copy of the lab on hardware of your own takes any"
         )
-    if folder_bytes(runs_folder()) > limits.disk * _MEGABYTE:
-        raise BadRequest("the disk of this public lab is full; come back later, or run the lab at home")
 
 
 def _each(value: Any) -> tuple[Any, ...]:

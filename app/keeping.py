@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from app.allowed import check_room
-from app.house import house
+from app.room import check_room, room
 from app.visitors import Visitor
 from tinylab.errors import BadRequest
 from tinylab.reports.readable import check_readable
 from tinylab.runs.about import describe
-from tinylab.runs.disk import DiskUse, disk_use, folder_bytes, thin
+from tinylab.runs.disk import thin
 from tinylab.runs.owner import write_owner
 from tinylab.runs.record import Run
-from tinylab.runs.trash import Trashed, delete, find_trashed, list_trash, restore
+from tinylab.runs.store import unguessable
+from tinylab.runs.trash import Trashed, delete, find_trashed, restore
 from tinylab.runs.unpack import LARGEST, import_archive
 
-__all__ = ["carry_out", "deleted_runs", "room", "take_in"]
-
-_MEGABYTE = 2**20
+__all__ = ["carry_out", "take_in"]
 
 
 def carry_out(order: Any, visitor: Visitor) -> dict[str, Any]:
@@ -32,7 +30,9 @@ def carry_out(order: Any, visitor: Visitor) -> dict[str, Any]:
         case "delete":
             return {"trashed": delete(visitor.own_run(asked.get("run")))}
         case "restore":
-            return {"run": restore(_own_trashed(asked.get("run"), visitor).run.id).id}
+            trashed = _own_trashed(asked.get("run"), visitor)
+            check_room(visitor)
+            return {"run": restore(trashed.run.id).id}
         case "thin":
             return {"freed": thin(visitor.own_run(asked.get("run")))}
     raise BadRequest("the lab does not know what that means; load the page anew")
@@ -44,20 +44,6 @@ def _own_trashed(trashed_id: Any, visitor: Visitor) -> Trashed:
     if not visitor.may_change(found.run):
         raise BadRequest("that run is not in the trash any more")
     return found
-
-
-def deleted_runs(visitor: Visitor) -> list[Trashed]:
-    """The runs that the visitor has deleted and may bring back, the last one first."""
-    return [one for one in list_trash() if visitor.may_change(one.run)]
-
-
-def room(visitor: Visitor) -> DiskUse:
-    """How much room everything takes; in public what is the visitor's own, and what is left to it."""
-    if not visitor.stranger:
-        return disk_use()
-    runs = sum(folder_bytes(run.path) for run in visitor.own_runs())
-    trash = sum(folder_bytes(one.run.path) for one in deleted_runs(visitor))
-    return DiskUse(runs, trash, 0, max(0, house().limits.megabytes * _MEGABYTE - runs))
 
 
 def take_in(file: Path, visitor: Visitor) -> Run:
@@ -74,7 +60,8 @@ def take_in(file: Path, visitor: Visitor) -> Run:
         if visitor.stranger:
             write_owner(run.path, visitor.name)
 
-    return import_archive(file, largest=_largest(visitor), judge=judge)
+    rename = unguessable if visitor.stranger else str
+    return import_archive(file, largest=_largest(visitor), judge=judge, rename=rename)
 
 
 def _largest(visitor: Visitor) -> int:

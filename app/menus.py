@@ -80,7 +80,7 @@ def _gather(runs: Iterable[Run], entries: Callable[[Run], Entries]) -> Entries:
 
 def _made_for(plan: DepthPlan, model: str) -> bool:
     """Whether a plan cuts the model that is loaded, however both are called."""
-    return plan.model == model or (bool(plan.model) and locate_model(plan.model) == locate_model(model))
+    return plan.model == model or (bool(plan.model) and locate_model(plan.model, fetches=False) == locate_model(model))
 
 
 def _plan_of_run(run: Run, model: str) -> Entries:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.i18n import I18nData
 
-from app.allowed import check_allowed
+from app.allowed import check_may_go_on
 from app.beside import Beside, nothing_beside
 from app.command import command_place, show_command
 from app.form import named_as_in_form, read_form
@@ -187,7 +187,7 @@ def _stop(run_id: str, visitor: Visitor) -> str:
 
 def _resume(run_id: str, visitor: Visitor) -> str:
     run = visitor.own_run(run_id)
-    check_allowed(run.config(), visitor)
+    check_may_go_on(run, visitor)
     relaunch(run, most=_most(visitor))
     return run_id
 

@@ -14,7 +14,7 @@ from tinylab.paths import runs_folder
 
 __all__ = ["check_reference", "uploads_folder"]
 
-_UPLOADS = "uploads"
+_UPLOADS = ".uploads"  # no run can be called so
 
 
 def uploads_folder(visitor: Visitor) -> Path:

@@ -76,6 +76,10 @@ THEME = gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="sl
     slider_color="*primary_700",
 )
 
+_FORGOTTEN = (
+    300,
+    900,
+)  # seconds between two looks at what was uploaded, and after which it is removed: it was read by then
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _HEADER = """
 <header class="tl-header"><span class="tl-logo" aria-hidden="true"><i></i><i></i><i></i><i></i></span>
@@ -86,7 +90,7 @@ _HEADER = """
 def build_page() -> gr.Blocks:
     """The whole page; launch it with THEME, CSS and HEAD."""
     gr.set_static_paths([_PLOTLY])
-    with gr.Blocks(title="Tinylab", analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title="Tinylab", analytics_enabled=False, fill_width=True, delete_cache=_FORGOTTEN) as page:
         with gr.Row(elem_classes="tl-top"):
             gr.HTML(_HEADER, apply_default_css=False)
             lab = Lab(model=model_chip(), followed=gr.State(None))

@@ -1,9 +1,11 @@
-"""Stops jobs that compute longer than a public lab allows."""
+"""Stops jobs that compute longer than a public lab allows, and empties its trash."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 
 from app.house import house
@@ -11,10 +13,12 @@ from app.run_ids import UNREADABLE
 from tinylab.errors import Failure
 from tinylab.runs.launch import stop
 from tinylab.runs.store import list_runs
+from tinylab.runs.trash import WEEK, empty_trash
 
 __all__ = ["stop_overdue", "watch"]
 
 _PAUSE = 5.0  # seconds between two looks
+_REST = 60.0  # seconds after something went wrong
 
 
 def stop_overdue(minutes: float) -> list[str]:
@@ -42,5 +46,10 @@ def watch() -> None:
 
 def _watch() -> None:
     while True:
-        stop_overdue(house().limits.minutes)
-        time.sleep(_PAUSE)
+        try:
+            stop_overdue(house().limits.minutes)
+            empty_trash(older_than=WEEK)
+            time.sleep(_PAUSE)
+        except Exception:  # whatever it is, jobs must not compute for ever
+            traceback.print_exc(file=sys.stderr)
+            time.sleep(_REST)

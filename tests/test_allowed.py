@@ -10,8 +10,8 @@ import pytest
 from public_lab import public_house
 from run_folders import make_run
 
-from app.allowed import check_allowed
-from app.house import House
+from app.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed
+from app.house import House, Limits
 from app.visitors import HOME, Visitor
 from tinylab.config import (
     CompareConfig,
@@ -99,6 +99,25 @@ def test_what_is_too_much_is_refused_with_what_would_be_allowed(config: JobConfi
 def test_files_of_the_server_are_not_read_for_strangers(config: JobConfig) -> None:
     with pytest.raises(BadRequest, match="reads no files of its server"):
         check_allowed(config, ANNA)
+
+
+# What takes neither time nor room beyond what is capped, and leads nowhere.
+HARMLESS = {
+    *("kind", "seed", "device", "precision", "gradient_checkpointing", "clip", "log_every", "checkpoint_every"),
+    *("preset", "pattern", "estimator", "objective", "decision", "skip", "share", "lr_mask", "lr_weights", "scaling"),
+    *("tau_start", "tau_end", "ema_decay", "lora_rank", "lora_alpha", "label_dropout", "keep", "lr", "warmup"),
+    *("indices", "recipe", "loss", "alpha", "beta", "beta_decay", "mask_sigma", "mask", "layer_map", "warm_start"),
+    *("lr_scaling", "lr_batch", "lr_floor", "snapshot_every", "classes", "sampler", "guidance", "guidance_schedule"),
+    *("temperature", "extractor", "metrics", "cache", "pictures"),
+}
+
+
+@pytest.mark.parametrize("config", FINE, ids=lambda config: config.kind)
+def test_every_setting_is_checked_or_known_to_be_harmless(config: JobConfig) -> None:
+    weighed = {name for name, _, _ in _sizes(config, Limits())}
+    checked = {*weighed, *_RUNS, *_FILES, *_OFF, "weights"}
+    assert not checked & HARMLESS
+    assert set(type(config).model_fields) - checked - HARMLESS == set()
 
 
 @pytest.mark.parametrize("name", ["plan", "run"])

@@ -28,7 +28,7 @@ def checkpoint(build_tiny: Callable[..., Any], tmp_path: Path) -> Path:
 
 def test_upload_becomes_a_model_folder_below_the_runs_once(checkpoint: Path, runs: Path) -> None:
     folder, _ = convert_upload(checkpoint, HOME)
-    assert Path(folder).parent == runs / "uploads"
+    assert Path(folder).parent == runs / ".uploads"
     assert Path(folder).name.startswith("my-..-b-DiT-")
     assert describe_model(folder).depth == {"blocks": 4}
     made = (Path(folder) / "config.json").stat().st_mtime_ns
@@ -57,7 +57,7 @@ def test_damaged_files_are_refused_in_one_line_without_their_place(content: byte
     with pytest.raises(BadRequest, match=r"^bad\.safetensors is truncated") as refused:
         convert_upload(path, HOME)
     assert "\n" not in str(refused.value) and str(tmp_path) not in str(refused.value)
-    assert not list((runs / "uploads").glob("*"))
+    assert not list((runs / ".uploads").glob("*"))
 
 
 def test_nothing_uploaded_changes_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,9 @@ def upload(file: str | None, request: gr.Request) -> list[Any]:
         info = describe_model(folder)
     except (BadRequest, OSError) as error:
         return [problem(str(error)), gr.skip()]
+    finally:
+        with suppress(OSError):
+            Path(file).unlink()  # what is kept of it is its model folder
     return [confirm(" ".join([f"Loaded {info.name}.", *(f"Note: {note}." for note in notes)])), info.name]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.keeping import carry_out, deleted_runs, room, take_in
+from app.keeping import carry_out, take_in
 from app.lab import Lab
 from app.messages import confirm, message_place, problem
 from app.prose import intro
+from app.room import deleted_runs, room
 from app.run_ids import UNREADABLE
 from app.texts import text
 from app.views.parts import save_csv

@@ -91,8 +91,8 @@ def _agreement(found: Mapping[str, Any], count: int) -> str:
 
 def _line(blocks: Sequence[str], kept: Sequence[str], confidence: float) -> str:
     """One group: which of its blocks stay, and the probability of exactly that."""
-    inside = " ".join(block for block in kept if block in blocks)
-    where = f"{blocks[0]}–{blocks[-1]}"
+    inside = markup.escape(" ".join(block for block in kept if block in blocks))
+    where = markup.escape(f"{blocks[0]}–{blocks[-1]}")
     return (
         f"<li>blocks {where}: keep <b>{inside}</b>"
         f'<span class="tl-meter" aria-hidden="true"><span style="width:{confidence * 100:.0f}%"></span></span>'

@@ -9,9 +9,9 @@ from tinylab.cli.output import print_made
 
 __all__ = ["add_to"]
 
-_ABOUT = """Copy what the page shows of a run into the folder of recordings among the assets, without models, checkpoints
-and logs, and without anything that says where it was made. The page offers it to everybody: searches, fine-tunings and
-comparisons to be watched again, samples, scores and costs as they ended."""
+_ABOUT = """Copy what the page shows of a run into the folder of recordings among the assets, without models, logs and
+checkpoints, and without anything that says where it was made. The page offers it to everybody: searches, fine-tunings
+and comparisons to be watched again, samples, scores and costs as they ended."""
 
 
 def add_to(commands: Commands) -> None:

@@ -68,14 +68,20 @@ def built_in_models() -> tuple[str, ...]:
     return tuple(f.parent.name for f in folders if _read_config(f).get("_class_name") in classes)
 
 
-def locate_model(reference: str) -> Path:
-    """The folder of a model given as built-in name, model folder, run folder, run id or `hub:ORG/NAME@REVISION`."""
+def locate_model(reference: str, *, fetches: bool = True) -> Path:
+    """The folder of a model given as built-in name, model folder, run folder, run id or `hub:ORG/NAME@REVISION`.
+
+    Args:
+        fetches: whether the Hub may be asked; without, a model there is as one that is unknown.
+    """
     from tinylab.models.diffusers_folder import is_diffusers  # they build on this module
     from tinylab.models.hub_names import is_hub_reference
 
     if reference in built_in_models():
         return assets_folder() / reference
     if is_hub_reference(reference):
+        if not fetches:
+            raise BadRequest(f"{reference} was not looked up; load it first")
         from tinylab.models.hub import fetch
 
         candidates = [fetch(reference)]

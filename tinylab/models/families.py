@@ -11,8 +11,9 @@ from typing import Any
 
 from tinylab.errors import BadRequest
 
-__all__ = ["FAMILIES", "Family", "family_of", "history_fits", "in_order"]
+__all__ = ["FAMILIES", "MOST_BLOCKS", "Family", "family_of", "history_fits", "in_order"]
 
+MOST_BLOCKS = 10_000  # of a stack; more than any model has
 _LARGEST = 2**20  # no size in the config of a real model comes near
 
 
@@ -190,7 +191,7 @@ def history_fits(kept: Any, full_depth: Any, depth: Mapping[str, int]) -> bool:
             {type(number) for number in (*kept[stack], full_depth[stack])} == {int}
             and list(kept[stack]) == sorted({*kept[stack]})
             and len(kept[stack]) == count
-            and 0 <= kept[stack][0] <= kept[stack][-1] < full_depth[stack]
+            and 0 <= kept[stack][0] <= kept[stack][-1] < full_depth[stack] <= MOST_BLOCKS
             for stack, count in depth.items()
         )
     except (TypeError, KeyError):

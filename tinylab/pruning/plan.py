@@ -10,9 +10,12 @@ from typing import Any
 
 from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.models.families import MOST_BLOCKS
 from tinylab.pruning.layout import show_depth
 
 __all__ = ["DepthPlan", "block_names"]
+
+_MOST_STACKS = 16  # more than any model has: what comes from a file may say anything
 
 
 def block_names(depth: Mapping[str, int]) -> dict[str, list[str]]:
@@ -45,6 +48,10 @@ class DepthPlan:
         if set(self.kept) != set(self.depth):
             raise BadRequest(
                 f"a plan must name the same stacks twice, not {sorted(self.kept)} and {sorted(self.depth)}"
+            )
+        if len(self.depth) > _MOST_STACKS or max(self.depth.values(), default=0) > MOST_BLOCKS:
+            raise BadRequest(
+                f"no model has more than {_MOST_STACKS} stacks of {MOST_BLOCKS:,} blocks; the plan is damaged"
             )
         for stack, indices in self.kept.items():
             _check_indices(indices, self.depth[stack], stack)

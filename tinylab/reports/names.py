@@ -81,7 +81,7 @@ def model_label(reference: str) -> str:
     if reference in built_in_models():
         return reference
     try:
-        folder = locate_model(reference)
+        folder = locate_model(reference, fetches=False)
         home = next(place for place in (folder, *folder.parents[:3]) if (place / "status.json").is_file())
         plan = DepthPlan.load((folder if (folder / "plan.json").is_file() else home) / "plan.json")
         config = Run.open(home).config()

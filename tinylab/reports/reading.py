@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from tinylab.runs.record import Run
 __all__ = ["Points", "as_result", "keep_columns", "number", "scalar_curves", "searched_depth", "thinned"]
 
 Points = list[tuple[int, float]]
+
+_STACK = re.compile(r"[A-Za-z_][\w.]{0,63}", re.ASCII)  # as attributes of models are named
 
 _SHAPELESS = (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError, sqlite3.Error)
 
@@ -51,8 +54,11 @@ def scalar_curves(run: Run) -> dict[str, Points]:
 
 
 def searched_depth(vectors: Mapping[str, Sequence[float]]) -> dict[str, int]:
-    """Blocks per stack of a search, from the newest lists that it recorded."""
+    """Blocks per stack of a search, from the newest lists that it recorded; ValueError where a stack has no name."""
     found = {name.removeprefix("keep/"): len(values) for name, values in vectors.items() if name.startswith("keep/")}
+    for stack in found:
+        if not _STACK.fullmatch(stack):
+            raise ValueError(f"{stack[:40]!r} cannot be a stack of blocks")
     return {stack: found[stack] for stack in in_order(found)}
 
 

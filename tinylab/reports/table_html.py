@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 from tinylab.errors import BadRequest
 from tinylab.reports.table import Column, Error, Row, Table, Value
@@ -19,12 +20,14 @@ def table_html(table: Table, baseline: str | None = None, *, best: bool = True) 
     """See `Table.to_html`."""
     pinned = _pinned(table, baseline)
     first = list(pinned.values())
-    rows = [*first, *(row for row in table.rows if not any(row is one for one in first))]
-    best_values = {part: _best(table, part) for part in {_part(table, row) for row in rows}} if best else {}
-    head = "".join(_title(table, index) for index in range(len(table.columns)))
+    known = {id(row) for row in first}
+    rows = [*first, *(row for row in table.rows if id(row) not in known)]
+    numbers = [any(isinstance(row.values[i], int | float) for row in table.rows) for i in range(len(table.columns))]
+    best_values = _best_of_parts(table) if best else {}
+    head = "".join(_title(table, index, numbers[index]) for index in range(len(table.columns)))
+    nothing: list[float | None] = [None] * len(table.columns)
     body = "".join(
-        _row(table, row, pinned.get(part := _part(table, row)), best_values.get(part, [None] * len(table.columns)))
-        for row in rows
+        _row(table, row, pinned.get(part := _part(table, row)), best_values.get(part, nothing), numbers) for row in rows
     )
     note = f'<p class="tl-note">{html.escape(table.note)}</p>' if table.note else ""
     return (
@@ -79,9 +82,17 @@ def _pinned(table: Table, baseline: str | None) -> dict[_Part, Row]:
     return found
 
 
-def _best(table: Table, part: _Part) -> list[float | None]:
-    """The best number of every column in one part of the rows; None where there is nothing to choose from."""
-    rows = [row for row in table.rows if not row.aside and _part(table, row) == part]
+def _best_of_parts(table: Table) -> dict[_Part, list[float | None]]:
+    """The best number of every column in each part of the rows."""
+    parts: dict[_Part, list[Row]] = {}
+    for row in table.rows:
+        if not row.aside:
+            parts.setdefault(_part(table, row), []).append(row)
+    return {part: _best(table, rows) for part, rows in parts.items()}
+
+
+def _best(table: Table, rows: Sequence[Row]) -> list[float | None]:
+    """The best number of every column among some rows; None where there is nothing to choose from."""
     found: list[float | None] = []
     for index, column in enumerate(table.columns):
         values = [row.values[index] for row in rows]
@@ -91,9 +102,9 @@ def _best(table: Table, part: _Part) -> list[float | None]:
     return found
 
 
-def _title(table: Table, index: int) -> str:
+def _title(table: Table, index: int, of_numbers: bool) -> str:
     column = table.columns[index]
-    look = ' class="right"' if _of_numbers(table, index) and index else ""
+    look = ' class="right"' if of_numbers and index else ""
     unit = f" ({column.unit})" if column.unit else ""
     better = f"{column.better} is better" if column.better else ""
     told = "; ".join(filter(None, (column.hint, better)))
@@ -102,25 +113,21 @@ def _title(table: Table, index: int) -> str:
     return f'<th scope="col"{look} data-column="{html.escape(column.name)}"{hint}>{words}</th>'
 
 
-def _of_numbers(table: Table, index: int) -> bool:
-    return any(isinstance(row.values[index], int | float) for row in table.rows)
-
-
-def _row(table: Table, row: Row, pinned: Row | None, best: list[float | None]) -> str:
+def _row(table: Table, row: Row, pinned: Row | None, best: Sequence[float | None], numbers: Sequence[bool]) -> str:
     classes = [name for name, given in (("pinned", row is pinned), ("aside", row.aside)) if given]
-    cells = "".join(_cell(table, row, pinned, i, best[i]) for i in range(1, len(table.columns)))
+    cells = "".join(_cell(table, row, pinned, i, best[i], numbers[i]) for i in range(1, len(table.columns)))
     first = html.escape(show(row.values[0], table.columns[0].format))
     mark = '<span class="tl-pin">baseline</span>' if row is pinned else ""
     tag = f' class="{" ".join(classes)}"' if classes else ""
     return f'<tr{tag}><th scope="row" data-value="{html.escape(str(row.values[0]))}">{first}{mark}</th>{cells}</tr>'
 
 
-def _cell(table: Table, row: Row, pinned: Row | None, index: int, best: float | None) -> str:
+def _cell(table: Table, row: Row, pinned: Row | None, index: int, best: float | None, of_numbers: bool) -> str:
     column, value = table.columns[index], row.values[index]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     stands_out = number and not row.aside and best is not None and value == best
     words = isinstance(value, str)
-    right = number or value is None and _of_numbers(table, index)
+    right = number or value is None and of_numbers
     names = [name for name, given in (("number", right), ("text", words), ("best", stands_out)) if given]
     tag = f' class="{" ".join(names)}"' if names else ""
     shown = html.escape(show(value, column.format)) + _error(row.error(index), column.format)

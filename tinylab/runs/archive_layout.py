@@ -41,7 +41,7 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (r"plan\.json", Rule("plan", 4 * _MB)),
     (r"log\.txt", Rule("bytes", LOG_TAIL)),
     (re.escape(METRICS), Rule("metrics", 4 * _GB)),
-    (r"artifacts/result\.json", Rule("object", 64 * _MB)),
+    (r"artifacts/result\.json", Rule("object", 8 * _MB)),
     (rf"artifacts/(snapshots/)?{_NAME}\.json", Rule("json", 64 * _MB)),
     (rf"artifacts/(snapshots/)?{_NAME}\.png", Rule("png", 64 * _MB)),
     (rf"artifacts/{_NAME}\.csv", Rule("text", 256 * _MB)),

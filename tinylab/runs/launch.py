@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 
 from tinylab.config import JobConfig
+from tinylab.config.recovery import CutConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.runs import in_process
 from tinylab.runs.anchors import anchored
-from tinylab.runs.checks import check
+from tinylab.runs.checks import check, recovery_source
 from tinylab.runs.deciding import Undecided, changed, deciding, stamp_of_line
 from tinylab.runs.devices import devices
 from tinylab.runs.owner import owner_of
@@ -70,6 +71,8 @@ def launch(
     with deciding():
         _check_room(owner, waits and (path is None or in_runs_folder(path)), most)
         run = Run.create(path, found, owner=owner) if path else new_run(found, owner=owner)
+        if isinstance(found, CutConfig):  # while it waits its source may go, or become another
+            recovery_source(found)[1].save(run.plan_path)
         _join(run)
         return run
 

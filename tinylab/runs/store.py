@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ __all__ = [
     "list_runs",
     "listed_runs",
     "new_run",
+    "unguessable",
 ]
 
 
@@ -41,8 +43,12 @@ class Listed:
 
 
 def new_run(config: JobConfig, *, owner: str = "") -> Run:
-    """A new run of the runs folder, named by kind and time; another of the same second gets a number, too."""
-    stem = runs_folder() / f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """A new run of the runs folder, named by kind and time; another of the same second gets a number, too.
+
+    What is somebody's own has a name that nobody else can guess.
+    """
+    name = f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = runs_folder() / (unguessable(name) if owner else name)
     path, count = stem, 1
     while True:
         try:
@@ -50,6 +56,11 @@ def new_run(config: JobConfig, *, owner: str = "") -> Run:
         except Taken:
             count += 1
             path = stem.with_name(f"{stem.name}-{count}")
+
+
+def unguessable(name: str) -> str:
+    """The name with an ending that nobody comes upon by trying."""
+    return f"{name}-{secrets.token_hex(6)}"
 
 
 def find_run(reference: str) -> Run:

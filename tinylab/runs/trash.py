@@ -17,7 +17,7 @@ from tinylab.paths import exists, runs_folder
 from tinylab.runs.record import Run
 from tinylab.runs.sole import sole_process
 
-__all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "refuse_busy", "restore"]
+__all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "purge", "refuse_busy", "restore"]
 
 WEEK = 7 * 24 * 3600.0  # seconds
 _QUEUED = "queued"
@@ -130,6 +130,11 @@ def empty_trash(*, older_than: float = 0.0) -> int:
     for leftover in trash_folder().glob(".*.part"):  # of removals that were killed
         atomic.remove_folder(leftover)
     return gone
+
+
+def purge(trashed: Trashed) -> None:
+    """Remove one deleted run for good."""
+    atomic.remove_folder(trashed.run.path)
 
 
 def refuse_busy(run: Run, verb: str) -> None:

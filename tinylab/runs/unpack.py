@@ -35,7 +35,13 @@ _FORGOTTEN = 24 * 3600.0  # seconds after which what was being unpacked is left 
 _DONE = ("finished", "failed", "stopped", "interrupted", "created")  # all others mean that somebody works on it
 
 
-def import_archive(file: Path, *, largest: int = LARGEST, judge: Callable[[Run], None] | None = None) -> Run:
+def import_archive(
+    file: Path,
+    *,
+    largest: int = LARGEST,
+    judge: Callable[[Run], None] | None = None,
+    rename: Callable[[str], str] = str,
+) -> Run:
     """The run in an archive that `pack` made, as a new run of the runs folder; a name that is taken gets a number.
 
     A run that was at work when it was packed is a stopped one here.
@@ -43,6 +49,7 @@ def import_archive(file: Path, *, largest: int = LARGEST, judge: Callable[[Run],
     Args:
         largest: bytes that it may unpack to.
         judge: may refuse the unpacked run with a BadRequest before it is seen by anybody.
+        rename: from its id in the archive to its id here.
 
     Raises:
         BadRequest: it is no such archive, or something in it is not what it should be. Nothing is left behind.
@@ -62,7 +69,7 @@ def import_archive(file: Path, *, largest: int = LARGEST, judge: Callable[[Run],
             if judge is not None:
                 judge(run)
             _flush(run.path)
-            return _move(run.path)
+            return _move(run.path, rename(run.id))
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -118,15 +125,17 @@ def _take_curves(path: Path) -> None:
 
 def _settle(run: Run) -> None:
     """A state that fits a run that no process here works on."""
-    status = replace(run.stored_status(), pid=0, process_start=0.0, seconds_left=None, queued=0.0, slot=-1)
+    status, now = run.stored_status(), time.time()
+    times = {name: min(max(0.0, getattr(status, name)), now) for name in ("created", "heartbeat", "seconds")}
+    status = replace(status, pid=0, process_start=0.0, seconds_left=None, queued=0.0, slot=-1, **times)
     if status.state not in _DONE:
         status = replace(status, state="stopped", message="it was at work when it was packed; resume it to go on")
     run.write_status(status)
 
 
-def _move(folder: Path) -> Run:
+def _move(folder: Path, name: str) -> Run:
     """Give the run its place among the others."""
-    target, count = runs_folder() / folder.name, 1
+    target, count = runs_folder() / name, 1
     while True:
         try:
             if not os.path.lexists(target) and recording(target.name) is None:
@@ -137,7 +146,7 @@ def _move(folder: Path) -> Run:
             if not os.path.lexists(target):
                 raise
         count += 1
-        target = target.with_name(f"{folder.name}-{count}")
+        target = target.with_name(f"{name}-{count}")
 
 
 def _flush(folder: Path) -> None:
