@@ -12,16 +12,16 @@ from tinylab.runs.record import Run
 
 __all__ = ["check_readable"]
 
-_MOST_ROWS = 5000  # of a table that a page shows; the longest of our own have some hundred
+_MOST_ROWS = 1000  # of a table that a page shows; the longest of our own have some hundred
 
 
 def check_readable(run: Run) -> None:
     """BadRequest if what a run has stored does not have the shape that its kind of job gives it."""
     try:
         with as_result(run):
+            if max((len(value) for value in run.result().values() if isinstance(value, list)), default=0) > _MOST_ROWS:
+                raise ValueError("more rows than a page can show")
             for table in section_of(run).tables:
-                if len(table.rows) > _MOST_ROWS:
-                    raise ValueError(f"{len(table.rows)} rows")
                 table.to_html()
             if isinstance(run.config(), CompareConfig):
                 _check_models(run)
