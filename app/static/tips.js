@@ -4,6 +4,7 @@ window.tinylab.tips = (() => {
   const { tinylab } = window;
   const MARKED = ".tl-intro .md, .tl-help .md, .lesson-aside .md"; // prose in which terms are marked
   const LESSON = ".lesson-prose:not([data-marked])"; // the same in lessons, which make it anew whenever it changes
+  const UNMARKED = "button, a, code, h1, h2, h3, .katex, .tl-term, .lesson-aside em"; // the last are titles of papers
   const PAGES = ".lesson-page, .lesson-start"; // prose of one page has every term marked once
   const NAMED = ".tl-live th, .tl-live h4, .tl-card th, .tl-figure span"; // titles that may be a term themselves
   const WAIT = 350, LEAVE = 200; // milliseconds
@@ -37,7 +38,7 @@ window.tinylab.tips = (() => {
     const around = prose.closest(PAGES) ?? prose, nodes = [];
     const seen = new Set([...around.querySelectorAll(".tl-term")].map((term) => term.dataset.term));
     const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT, (node) =>
-      (node.parentElement.closest("button, a, code, h1, h2, h3, .katex, .tl-term") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+      (node.parentElement.closest(UNMARKED) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
     while (walker.nextNode()) nodes.push(walker.currentNode);
     for (const node of nodes) {
       const pieces = [];
