@@ -40,7 +40,8 @@ def words(language: str) -> dict[str, str]:
 def test_every_topic_and_text_is_there_in_every_language(language: str) -> None:
     assert topics(language) == topics(LANGUAGES[0])
     assert sorted(entries(language)) == sorted(entries(LANGUAGES[0]))
-    assert [key for key, said in entries(language).items() if not said.strip()] == []
+    empty = [key for key, said in entries(language).items() if not said.strip()]
+    assert [key for key in empty if not re.fullmatch(r"glossary\.\w+\.words", key)] == []  # no words: in no prose
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -123,14 +124,31 @@ def test_script_of_words_cannot_end_its_element() -> None:
 def test_glossary_has_words_sources_and_formulas() -> None:
     named = {key.split(".")[1] for key in entries("en") if key.startswith("glossary.")}
     assert named == set(terms())
-    assert len(named) >= 45
+    assert len(named) >= 100
     assert {other for term in references().values() for other in term.get("see", ())} <= named
     assert formulas().count("#### ") == sum("formula" in term for term in terms().values()) > 20
     for key in named:
         for language in LANGUAGES:
-            said = {part: entries(language)[f"glossary.{key}.{part}"] for part in ("name", "words", "short", "more")}
+            said = {part: entries(language)[f"glossary.{key}.{part}"] for part in ("name", "short", "more")}
             assert said["short"].endswith("."), key
             assert all(said.values()), key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_word_of_the_glossary_stands_for_one_term_and_common_words_for_none(language: str) -> None:
+    listed = [
+        word.lower()
+        for key, said in entries(language).items()
+        if key.startswith("glossary.") and key.endswith(".words")
+        for word in said.split(", ")
+        if word
+    ]
+    assert sorted(listed) == sorted(set(listed))
+    assert not {"noise", "class", "first", "random", "even", "sure", "rank", "zufall", "klasse"} & set(listed)
+
+
+def test_formulas_of_the_glossary_hold_no_words_of_a_language() -> None:
+    assert [key for key, term in terms().items() if r"\text{" in term.get("formula", "")] == []
 
 
 def test_formulas_have_both_ends() -> None:

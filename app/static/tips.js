@@ -2,36 +2,43 @@
 // hover and on focus by key, Escape closes them, and aria-describedby ties them to what they are about.
 window.tinylab.tips = (() => {
   const { tinylab } = window;
-  const MARKED = ".tl-intro .md, .tl-help .md"; // prose in which terms are marked
+  const MARKED = ".tl-intro .md, .tl-help .md, .lesson-aside .md"; // prose in which terms are marked
+  const LESSON = ".lesson-prose:not([data-marked])"; // the same in lessons, which make it anew whenever it changes
+  const UNMARKED = "button, a, code, h1, h2, h3, .katex, .tl-term, .lesson-aside em"; // the last are titles of papers
+  const PAGES = ".lesson-page, .lesson-start"; // prose of one page has every term marked once
   const NAMED = ".tl-live th, .tl-live h4, .tl-card th, .tl-figure span"; // titles that may be a term themselves
   const WAIT = 350, LEAVE = 200; // milliseconds
-  const words = new Map(); // by what a term looks like in small letters: its key, and how it must be written if that matters
+  const words = new Map(), titles = new Map(); // by a term in small letters: its key, and how it must be written if that matters
+  const bare = (title) => title.replace(/\s*\([^)]*\)\s*$/, "").trim(); // without what stands in brackets behind it
   let tip = null, about = null, byKey = false, timer = null;
 
   for (const key of tinylab.glossary.keys) {
     const { name, words: several } = tinylab.glossary.term(key);
-    for (const word of [...several.split(", "), name]) {
+    const learn = (known, word) => {
       const exact = /\p{Lu}.*\p{Lu}|^\p{Lu}{1,3}$/u.test(word) ? word : null; // IS is a score, is is not
-      if (!words.has(word.toLowerCase())) words.set(word.toLowerCase(), { key, exact });
-    }
+      if (!known.has(word.toLowerCase())) known.set(word.toLowerCase(), { key, exact });
+    };
+    for (const word of several.split(", ").filter(Boolean)) { learn(words, word); learn(titles, word); }
+    learn(titles, bare(name));
   }
   const listed = [...words.keys()].sort((a, b) => b.length - a.length).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const form = new RegExp(`(?<![\\p{L}\\p{N}-])(${listed.join("|")})(?![\\p{L}\\p{N}-])`, "giu");
 
-  const termOf = (text) => {
-    const found = words.get(text.trim().toLowerCase());
-    return found && (!found.exact || found.exact === text.trim()) ? found.key : null;
+  const termOf = (title) => {
+    const said = bare(title), found = titles.get(said.toLowerCase());
+    return found && (!found.exact || found.exact === said) ? found.key : null;
   };
 
   // The tip of a control, or of all whose ids end so: "search-stop" or "any.stop".
   const tipOf = (id) => [`tips.${id}`, `tips.any.${id.slice(id.indexOf("-") + 1)}`].map((key) => [key, tinylab.text(key)])
     .find(([key, said]) => said !== key)?.[1];
 
-  // Make the first occurrence of every term in a piece of prose something to point at, which explains it.
+  // Make the first occurrence of every term in a piece of prose, or on a page of a lesson, something to point at.
   function mark(prose) {
-    const seen = new Set(), nodes = [];
+    const around = prose.closest(PAGES) ?? prose, nodes = [];
+    const seen = new Set([...around.querySelectorAll(".tl-term")].map((term) => term.dataset.term));
     const walker = document.createTreeWalker(prose, NodeFilter.SHOW_TEXT, (node) =>
-      (node.parentElement.closest("button, a, code, h1, h2, h3, .katex") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+      (node.parentElement.closest(UNMARKED) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
     while (walker.nextNode()) nodes.push(walker.currentNode);
     for (const node of nodes) {
       const pieces = [];
@@ -57,13 +64,18 @@ window.tinylab.tips = (() => {
     return made;
   }
 
+  // At once, so that what is spoken as soon as it changes is spoken once.
+  function sweepLessons() {
+    for (const prose of document.querySelectorAll(LESSON)) mark(prose);
+  }
+
   function sweep() {
     for (const prose of document.querySelectorAll(MARKED)) {
       if (prose.textContent.trim() && prose.dataset.marked !== String(prose.textContent.length)) mark(prose);
     }
     for (const title of document.querySelectorAll(NAMED)) {
       if (title.dataset.term) continue;
-      const key = termOf(title.textContent.replace(/\s*\([^)]*\)\s*$/, ""));
+      const key = termOf(title.textContent);
       if (!key) continue;
       title.dataset.term = key;
       if (!title.querySelector("button")) title.tabIndex = 0;
@@ -161,8 +173,9 @@ window.tinylab.tips = (() => {
   let planned = null;
   const plan = () => { planned ??= setTimeout(() => { planned = null; sweep(); }, 250); };
   function follow() {
-    plan();
-    new MutationObserver(plan).observe(document.body, { subtree: true, childList: true });
+    const changed = () => { sweepLessons(); plan(); };
+    changed();
+    new MutationObserver(changed).observe(document.body, { subtree: true, childList: true });
     document.addEventListener("click", plan); // accordions say by a class whether they are open
   }
   if (document.body) follow(); else document.addEventListener("DOMContentLoaded", follow);

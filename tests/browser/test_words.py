@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_glossary_opens_by_key_searches_and_shows_formulas(lab: LabPage) -> None
     dialog = page.locator("dialog.tl-glossary[open]")
     dialog.wait_for()
     entries_shown = dialog.locator(".tl-entry:visible")
-    assert entries_shown.count() >= 45
+    assert entries_shown.count() >= 100
     dialog.get_by_role("searchbox").fill("gumbel")
     assert entries_shown.locator("h3").all_inner_texts() == [ENGLISH["glossary.gumbel.name"]]
     assert entries_shown.locator(".katex-display").count() == 1
@@ -197,6 +198,41 @@ def test_tips_appear_on_focus_and_hover_and_go_by_escape(lab: LabPage) -> None:
     assert tip.inner_text() == ENGLISH["tips.search-preset"]
 
 
+def test_a_page_of_a_lesson_marks_a_term_once_and_explains_it(lab: LabPage) -> None:
+    lab.open("?tab=learn&lang=en&lesson=cut-2")
+    page = lab.page.locator("#lesson-cut-2")
+    page.locator(".lesson-aside .tl-term[data-term=parameters]").wait_for()
+    page.locator(".lesson-options button").first.click()
+    revealed = page.locator(".lesson-predict [aria-live] .tl-term[data-term=rank_correlation]")
+    revealed.wait_for()
+    found = page.locator(".tl-term").evaluate_all("(terms) => terms.map((term) => term.dataset.term)")
+    assert sorted(found) == sorted(set(found)) and {"block", "loss", "finetuning", "after_cut"} <= set(found)
+    assert page.locator(":is(a, button, code, h1, h2, h3) .tl-term").count() == 0
+    revealed.focus()
+    lab.page.locator("#tl-tip").wait_for()
+    assert lab.page.locator("#tl-tip").inner_text() == ENGLISH["glossary.rank_correlation.short"]
+    revealed.press("Enter")
+    lab.page.locator("dialog.tl-glossary[open]").wait_for()
+    assert lab.page.evaluate("document.activeElement.id") == "tl-entry-rank_correlation"
+
+
+def test_names_of_terms_explain_titles_and_not_common_words(lab: LabPage) -> None:
+    lab.open("?tab=search")
+    lab.page.evaluate(
+        """() => {
+            const made = document.createElement('div');
+            made.innerHTML = '<table><tr><th>Random</th></tr><tr><th>Evolution (EvoPress)</th></tr></table>'
+                + '<div class="tl-help"><div class="md">Random noise of a class, by Gumbel.</div></div>';
+            made.id = 'made';
+            document.querySelector('#search-live .tl-live').append(made);
+        }"""
+    )
+    lab.page.locator("#made .tl-term").wait_for()
+    named = "(places) => places.map((place) => place.dataset.term)"
+    assert lab.page.locator("#made th").evaluate_all(named) == ["random", "evolution"]
+    assert lab.page.locator("#made .tl-term").evaluate_all(named) == ["gumbel"]
+
+
 def test_formula_stands_beside_the_picture(lab: LabPage) -> None:
     lab.open("?tab=search")
     head = lab.page.locator("#search-formula button.label-wrap")
@@ -215,6 +251,10 @@ def test_dark_and_projector_by_button_and_by_address(lab: LabPage, searched: Run
     assert dark.get_attribute("aria-pressed") == "false"
     dark.click()
     assert "dark" in str(body.get_attribute("class")).split()
+    page.keyboard.press("?")
+    box = page.get_by_role("searchbox").evaluate("(box) => getComputedStyle(box).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", box)[:3])) < 128  # a white one would hide what is typed
+    page.keyboard.press("Escape")
     assert dark.get_attribute("aria-pressed") == "true"
     assert "view=dark" in page.url
     projector.click()
