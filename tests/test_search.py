@@ -50,6 +50,11 @@ def test_the_temperature_falls_linearly_from_start_to_end(tiny_dit):
     assert taus == pytest.approx([4.0, 3.025, 2.05, 1.075, 0.1])
 
 
+def test_reinmax_keeps_the_temperature_at_which_it_is_exact(tiny_dit):
+    task, config = _task(tiny_dit, steps=5, estimator="reinmax")
+    assert [task.tau(step) for step in range(5)] == [1.0] * 5
+
+
 def test_a_record_holds_everything_a_viewer_needs(tiny_dit, tmp_path):
     task, config = _task(tiny_dit, pattern="1:2")
     memory = MemoryRecorder()

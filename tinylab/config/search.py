@@ -53,7 +53,7 @@ class SearchConfig(LoopConfig):
     lr_mask: float = Field(1e-3, gt=0, le=10, description="learning rate of the mask logits")
     lr_weights: Rate = Field(1e-3, description="learning rate of the weights that move along")
     scaling: float = Field(100.0, gt=0, description="factor on the logits before the softmax")
-    tau_start: float = Field(4.0, gt=0, description="Gumbel-softmax temperature at the first step")
+    tau_start: float = Field(4.0, gt=0, description="Gumbel-softmax temperature at the first step; ReinMax keeps 1")
     tau_end: float = Field(0.1, gt=0, description="temperature at the last step; linear in between")
     ema_decay: Decay = Field(0.999, description="decay of the averaged logits that decide")
     lora_rank: int = Field(8, ge=1, le=1024, description="rank of the LoRA matrices")

@@ -43,7 +43,9 @@ def gumbel(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
 
 
 def reinmax(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
-    """ReinMax (Liu et al. 2023, arXiv:2304.08612): exact to second order, by Heun's rule.
+    """ReinMax (Liu et al. 2023, arXiv:2304.08612): at `tau` 1 exact to second order, by Heun's rule.
+
+    Its authors' code refuses a `tau` below 1: towards 0 the bias grows to the size of the gradient itself.
 
     With p the softmax, D the drawn option and q = (D + softmax(logits / tau)) / 2, the gradient is that of
     2 q' - p / 2, where q' equals q and depends on the logits as a softmax does.

@@ -83,7 +83,9 @@ class SearchTask:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     def tau(self, step: int) -> float:
-        """Temperature of step `step` (from 0), linear from start to end."""
+        """Temperature of step `step` (from 0), linear from start to end; for ReinMax 1, where alone it is exact."""
+        if self.config.estimator == "reinmax":
+            return 1.0
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 
