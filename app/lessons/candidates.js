@@ -2,6 +2,7 @@
 const root = element.querySelector(".lesson-widget");
 const { h, text, say, number, predict, draw, calm, whenSeen } = window.tinylab.lessons;
 const { paint, canvas, cells, maskOf } = window.tinylab.digits;
+const signed = (value) => number(value, 2).replace("-", "−");
 const LENGTH = 1500, PAUSE = 40; // of the animation, and between two pictures of it, milliseconds
 
 whenSeen(root, server, (facts) => {
@@ -35,7 +36,19 @@ whenSeen(root, server, (facts) => {
 
   const words = { finetuned: number(facts.finetuned, 0), all: number(facts.all, 0), a: number(fallen.before), b: number(risen.before),
     a_after: number(fallen.after), b_after: number(risen.after), a_rank: number(fallen.rank, 0), b_rank: number(risen.rank, 0),
-    correlation: number(facts.correlation, 2), full: number(facts.full) };
+    correlation: signed(facts.correlation), with_first: signed(facts.with_first), without_first: signed(facts.without_first),
+    one_before: number(facts.early["1"][0], 2), one_after: number(facts.early["1"][1], 3), four_before: number(facts.early["4"][0], 2), four_after: number(facts.early["4"][1], 3),
+    times: number(facts.best / facts.full, 1), full: number(facts.full) };
+
+  // What is marked in the picture, in numbers.
+  function table() {
+    const titles = ["table_name", "table_kept", "table_before", "table_after", "table_rank"].map((key) => h("th", { scope: "col" }, text(`cut.${key}`, words)));
+    const rows = facts.table.map((each) => h("tr", {}, h("th", { scope: "row" }, each.names.join(", ")),
+      ...[each.kept, number(each.before), number(each.after, 5), number(each.rank, 0)].map((value) => h("td", {}, value))));
+    return h("details", { class: "lesson-details" }, h("summary", {}, text("cut.table")),
+      h("div", { class: "lesson-scroll" }, h("table", { class: "tl-table" }, h("thead", {}, h("tr", {}, ...titles)), h("tbody", {}, ...rows))), say("cut.table_note", words));
+  }
+  const below = h("div", {});
   root.append(
     say("cut.training", words),
     predict({
@@ -43,10 +56,11 @@ whenSeen(root, server, (facts) => {
       options: names.map((name, i) => text("cut.option", { name, kept: facts.pair[i].kept })),
       right: 1,
       before: h("div", { class: "lesson-compare" }, ...cards),
-      reveal: (shown) => { fall(); shown.append(say("cut.turned", words)); },
+      reveal: (shown) => { fall(); shown.append(say("cut.turned", words)); below.append(table()); },
     }),
     slot,
     h("p", { class: "tl-note" }, text("cut.dots", words)),
+    below,
   );
   show(0);
 });

@@ -24,11 +24,13 @@ __all__ = [
     "correlation",
     "ground_truth",
     "surprises",
+    "without_first",
 ]
 
 STUDY, CHOICES = "digits-dit", "choices.json"
 SEEDS = (0, 1, 2, 3, 4)  # of the two that the first lesson sets against each other; the others have the first seed
 FINALISTS = ("0 1 2 3 4 5", "0 1 2 3 4 6")
+_FIRST, _EARLY = "0", frozenset("1234")  # the block that nothing replaces, and those that do most of the work after it
 _FIRST_RULES = "influence influence-clean flux-lite l2 relative-l2 sensitivity laptop first greedy beam evolution"
 METHODS: dict[str, tuple[str, ...]] = {  # what each chooses with every seed, see docs/study.md
     "0 1 2 3 4 5": tuple(_FIRST_RULES.split()),
@@ -74,10 +76,26 @@ def chosen() -> tuple[Choice, ...]:
     return tuple(sorted(found, key=lambda choice: choice.before))
 
 
-def correlation() -> float:
-    """Spearman's rank correlation of the losses before and after, over the candidates that were fine-tuned."""
-    done = ground_truth().finetuned
+def correlation(*, first: bool | None = None) -> float:
+    """Spearman's rank correlation of the losses before and after, over the candidates that were fine-tuned.
+
+    Args:
+        first: whether block 0 is kept; None for all.
+    """
+    done = [entry for entry in ground_truth().finetuned if first in (None, _FIRST in entry[0].kept)]
     return rank_correlation([before for _, before, _ in done], [after for _, _, after in done])
+
+
+def without_first() -> dict[int, tuple[float, float]]:
+    """Mean losses before and after of fine-tuned candidates without block 0, by how many of blocks 1 to 4 they keep."""
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for row, before, after in ground_truth().finetuned:
+        if _FIRST not in row.kept:
+            groups.setdefault(len(_EARLY.intersection(row.kept)), []).append((before, after))
+    return {
+        count: (statistics.mean(before for before, _ in losses), statistics.mean(after for _, after in losses))
+        for count, losses in sorted(groups.items())
+    }
 
 
 def surprises() -> tuple[tuple[Candidate, float, float], tuple[Candidate, float, float]]:

@@ -1,6 +1,6 @@
 // A DiT block, drawn by hand: press a part to read what it does; press the switch to see the way round it.
 const root = element.querySelector(".lesson-widget");
-const { h, text, say, button, live } = window.tinylab.lessons;
+const { h, text, say, button, live, predict } = window.tinylab.lessons;
 
 const PARTS = [ // name, x, y, width of the boxes on the way through
   ["norm1", 150, 64], ["attention", 270, 64], ["gate1", 390, 64], ["norm2", 150, 188], ["mlp", 270, 188], ["gate2", 390, 188],
@@ -36,6 +36,7 @@ const drawing = h("svg", { viewBox: "0 0 660 326", role: "group", "aria-label": 
   part("tokens", 6, 14, 92, HIGH), part("out", 586, 138, 70, HIGH), ...boxes,
   part("condition", 150, 274, 344, 40),
   arrow("M 202 274 V 234", "condition"), arrow("M 442 274 V 234", "condition"),
+  arrow("M 150 294 H 137 V 142 H 202 V 110", "condition"), arrow("M 494 294 H 513 V 142 H 442 V 110", "condition"), // past the lower row
 );
 let skipped = false;
 const toggle = button(text("block.skip"), () => {
@@ -44,6 +45,12 @@ const toggle = button(text("block.skip"), () => {
   toggle.setAttribute("aria-checked", String(skipped));
   told.replaceChildren(say(skipped ? "block.skipped" : "block.unskipped"));
 }, { role: "switch", "aria-checked": "false", id: "block-skip" });
-root.append(say("block.intro"), drawing, h("div", { class: "lesson-row" }, toggle), told);
+const guess = predict({
+  question: text("block.skip_question"),
+  options: [text("block.skip_zeros"), text("block.skip_same"), text("block.skip_nothing")],
+  right: 1,
+  reveal: (shown) => { shown.append(h("div", { class: "lesson-row" }, toggle)); toggle.click(); },
+});
+root.append(say("block.intro"), drawing, told, guess);
 tell("tokens");
 root.dataset.ready = "";

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import statistics
+from bisect import bisect_left
 from functools import cache
 from typing import Any
 
 from plotly.colors import sample_colorscale
 
 from app.lessons import figures
-from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises
+from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises, without_first
 from app.lessons.hidden import BIN, KS, hidden_values
 from app.lessons.subsets import COLUMNS, SETTINGS, SPRITE, lessons_folder, subsets
+from tinylab.config import SearchConfig
 from tinylab.figures.search import KEEP_SCALE
 from tinylab.paths import assets_folder
+from tinylab.reports.names import method_label
 from tinylab.reports.reading import keep_columns
 from tinylab.runs import recordings
 
@@ -36,7 +39,7 @@ def _full() -> float:
 
 @cache
 def start() -> dict[str, Any]:
-    """The picture of a recorded search: a row of shades for each block, one a moment, and the blocks that stay.
+    """The picture of a recorded search: a row of shades for each block, one a moment.
 
     Nothing for a lab whose assets lack the recording.
     """
@@ -49,7 +52,6 @@ def start() -> dict[str, Any]:
         "run": run.id,
         "rows": [[round(share * (_SHADES - 1)) for share in row] for row in zip(*shown, strict=True)],
         "shades": sample_colorscale(KEEP_SCALE, _SHADES),
-        "kept": run.result()["kept"]["blocks"],
     }
 
 
@@ -65,24 +67,40 @@ def candidates() -> dict[str, Any]:
     """The ground truth, and the two candidates whose order the fine-tuning turns round."""
     truth, (fallen, risen) = ground_truth(), surprises()
     done = sorted(after for _, _, after in truth.finetuned)
-    pair = [
-        {"kept": " ".join(row.kept), "before": before, "after": after, "rank": done.index(after) + 1}
-        for row, before, after in (fallen, risen)
-    ]
+    pair = [_standing(" ".join(row.kept), before, after, done) for row, before, after in (fallen, risen)]
     marked = {name: each[1:] for name, each in zip("AB", (fallen, risen), strict=True)}
+    named: list[dict[str, Any]] = [{"names": [name], **each} for name, each in zip("AB", pair, strict=True)]
+    named += [
+        {"names": list(map(method_label, each.methods)), **_standing(each.kept, each.before, each.after[0], done)}
+        for each in chosen()
+    ]
     return {
         "digits": _digits(),
         "figure": figures.candidates(chosen(), marked, _full()),
         "pair": pair,
+        "table": sorted(named, key=lambda each: each["before"]),
         "all": len(truth.table.rows),
         "finetuned": len(done),
         "correlation": correlation(),
+        "with_first": correlation(first=True),
+        "without_first": correlation(first=False),
+        "early": {str(count): losses for count, losses in without_first().items()},  # sent, so keys are text
         "full": _full(),
+        "best": chosen()[0].before,
     }
+
+
+def _standing(kept: str, before: float, after: float, done: list[float]) -> dict[str, Any]:
+    """The losses of a choice, and its rank by the one after fine-tuning among the sorted losses `done`."""
+    return {"kept": kept, "before": before, "after": after, "rank": bisect_left(done, after) + 1}
 
 
 def _learned() -> Choice:
     return next(choice for choice in chosen() if "learned" in choice.methods)
+
+
+def _default(setting: str) -> int:
+    return SearchConfig.model_fields[setting].default
 
 
 @cache
@@ -101,6 +119,7 @@ def finalists() -> dict[str, Any]:
             "rank": places.index(learned.before) + 1,
         },
         "all": len(places),
+        "draws": _default("steps") * _default("batch_size"),  # one for each image of each step of the search
         "seeds": len(SEEDS),
         "better": sum(difference < -_SAME for difference in differences),
         "same": sum(abs(difference) <= _SAME for difference in differences),
@@ -141,6 +160,8 @@ def pairs() -> dict[str, Any]:
             ratios[i][j] = round(together(i, j) / (alone[i] + alone[j]), 3)
     mild = sorted(sorted(range(known.blocks), key=alone.__getitem__)[: known.blocks // 2])
     whole, parts = together(*mild), sum(alone[i] for i in mild)
+    known_pairs = [(ratio, j) for row in ratios for j, ratio in enumerate(row) if ratio is not None]
+    less = [j for ratio, j in known_pairs if ratio < 1]
     return {
         "figure": figures.pair_heatmap(ratios),
         "mild": " ".join(map(str, mild)),
@@ -148,6 +169,9 @@ def pairs() -> dict[str, Any]:
         "together": whole,
         "ratio": whole / parts,
         "neighbours": ratios[6][5],
+        "pairs": len(known_pairs),
+        "less": len(less),
+        "less_first": max(less),  # each of these pairs has this block or an earlier one
     }
 
 

@@ -26,10 +26,10 @@ whenSeen(root, server, (facts) => {
   }
 
   const start = all[first], words = { ...start, masked: percent(start.masked[standard]), carried: percent(start.carried[standard], 0), furthest: number(start.furthest, 1), images: number(facts.images, 0) };
-  const options = [0.05, 0.25, 0.5, start.carried[standard]].map((share) => percent(share, 0));
+  const options = [start.masked[standard], 0.3, start.carried[standard], 0.95].map((share) => percent(share, 0));
   root.append(
     say("distil.hidden_intro", words),
-    predict({ question: text("distil.carried_by", words), options, right: 3, reveal: (shown) => { drawings.hidden = false; shown.append(say("distil.carried_truth", words)); update(); } }),
+    predict({ question: text("distil.carried_by", words), options, right: 2, reveal: (shown) => { drawings.hidden = false; shown.append(say("distil.carried_truth", words)); update(); } }),
     drawings,
   );
   drawings.append(h("label", { class: "lesson-slider" }, h("span", {}, text("distil.k")), input, shownK), h("label", { class: "lesson-slider" }, h("span", {}, text("distil.pair")), menu), told, say("distil.honest"));

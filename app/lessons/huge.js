@@ -27,7 +27,7 @@ root.append(
   say("distil.thought", words),
   predict({
     question: text("distil.how_much", words),
-    options: [percent(1 / VALUES, 1), percent(0.1, 0), percent(0.5, 0), percent(share(1000), 0)],
+    options: [percent(1 / VALUES, 1), percent(0.1, 0), percent(0.5, 0), percent(share(1000), 0), percent(0.99, 0)],
     right: 3,
     reveal: (place) => { place.append(say("distil.how_much_truth", words)); play.hidden = false; set(3); },
   }),

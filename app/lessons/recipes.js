@@ -7,12 +7,13 @@ whenSeen(root, server, (facts) => {
   const words = { ...Object.fromEntries(names.map((key) => [key, number(means[key], 5)])), full: number(facts.full), seeds: facts.seeds, regained: percent(facts.regained, 0),
     head: number(Math.abs(means.feature - means.logit), 5) };
   const gain = means.diffusion - means.logit, more = means.logit - means.masked;
+  const answers = ["help_output", "help_hidden", "help_none"];
   root.append(
     say("distil.recipes_intro", words),
     predict({
       question: text("distil.what_helps"),
-      options: [text("distil.help_none"), text("distil.help_output"), text("distil.help_hidden")],
-      right: gain > 5 * Math.abs(more) ? 1 : 2,
+      options: answers.map((key) => text(`distil.${key}`)),
+      right: answers.indexOf(gain > 5 * Math.abs(more) ? "help_output" : "help_hidden"),
       reveal: (shown) => {
         const slot = h("div", {}), figure = structuredClone(facts.figure);
         figure.data[0].y = figure.data[0].y.map(name);

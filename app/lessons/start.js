@@ -6,14 +6,15 @@ const LASTS = 5000; // milliseconds that the search fills its picture: what move
 const watchRecording = (run) => window.tinylab.openRecording("search", run);
 
 // A pixel for each block and moment, drawn from left to right once it is seen; with reduced motion it is there at once.
-function film(canvas, labels, { rows, shades, kept }) {
+// It says in no words what the search keeps: the first lesson asks for that.
+function film(canvas, { rows, shades }) {
   const columns = rows[0].length, paper = canvas.getContext("2d");
   let drawn = 0, begun = 0;
   const paint = (count) => {
     for (; drawn < count; drawn += 1) {
       rows.forEach((row, block) => { paper.fillStyle = shades[row[drawn]]; paper.fillRect(drawn, block, 1, 1); });
     }
-    labels.forEach((label, block) => label.toggleAttribute("data-kept", drawn === columns && kept.includes(block)));
+    canvas.dataset.drawn = drawn;
   };
   const move = (now) => {
     if (!canvas.isConnected) return;
@@ -27,12 +28,12 @@ function film(canvas, labels, { rows, shades, kept }) {
 }
 
 function search(facts) {
-  const labels = facts.rows.map((_, block) => h("li", {}, String(block))), kept = facts.kept.join(" ");
+  const labels = facts.rows.map((_, block) => h("li", {}, String(block)));
   const canvas = h("canvas", { width: facts.rows[0].length, height: facts.rows.length });
-  const picture = h("button", { type: "button", "aria-label": text("start.look", { kept }), onclick: () => watchRecording(facts.run) },
+  const picture = h("button", { type: "button", "aria-label": text("start.look"), onclick: () => watchRecording(facts.run) },
     h("ol", { "aria-hidden": "true" }, ...labels), canvas);
-  film(canvas, labels, facts);
-  return [picture, say("start.picture", { blocks: labels.length, kept })];
+  film(canvas, facts);
+  return [picture, say("start.picture", { blocks: labels.length })];
 }
 
 const pages = JSON.parse(root.dataset.lessons), lessons = Object.keys(pages);

@@ -33,11 +33,13 @@ class Page:
 
     Attributes:
         widgets: (script in `app/lessons`, part of it) for each.
-        formula: the entry of the lesson's texts beside them, "" for none.
+        formula: the entry of the lesson's texts beside them, "" for none; several are joined by +.
+        after: one that would answer the question of the page, and is shown after the guess.
     """
 
     widgets: tuple[tuple[str, str], ...]
     formula: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,15 @@ LESSONS = (
         (
             Page((("switches", "half"),), "formula1"),
             Page((("candidates", ""),), "formula2"),
-            Page((("finalists", ""),), "sources"),
+            Page((("finalists", ""),), "formula3+sources"),
         ),
     ),
     Lesson(
         "block",
         (
-            Page((("diagram", ""),), "formula1"),
-            Page((("single", ""), ("switches", "free"))),
-            Page((("pairs", ""),), "sources"),
+            Page((("diagram", ""),), "formula1", after="formula1_after"),
+            Page((("single", ""), ("switches", "free")), "formula2"),
+            Page((("pairs", ""),), "formula3+sources"),
         ),
     ),
     Lesson(
@@ -78,7 +80,7 @@ LESSONS = (
         (
             Page((("huge", ""),), "formula1"),
             Page((("hidden", ""),), "formula2"),
-            Page((("recipes", ""),), "sources"),
+            Page((("recipes", ""),), "formula3+sources"),
         ),
     ),
 )
@@ -114,7 +116,13 @@ def _page(lesson: Lesson, number: int, page: Page) -> None:
         if page.formula:
             with gr.Column(elem_classes="lesson-aside"):
                 for entry in page.formula.split("+"):
-                    gr.Markdown(text(f"lessons.{lesson.id}.{entry}"), latex_delimiters=_FORMULAS)
+                    _formula(lesson, entry)
+                if page.after:
+                    _formula(lesson, page.after, "lesson-after")
+
+
+def _formula(lesson: Lesson, entry: str, css_class: str | None = None) -> None:
+    gr.Markdown(text(f"lessons.{lesson.id}.{entry}"), latex_delimiters=_FORMULAS, elem_classes=css_class)
 
 
 def _component(
