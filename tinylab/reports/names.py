@@ -15,6 +15,7 @@ from tinylab.models.catalog import built_in_models, locate_model
 from tinylab.pruning.criteria import CRITERIA
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.record import Run
+from tinylab.runs.recordings import recording
 
 __all__ = [
     "KINDS",
@@ -77,11 +78,11 @@ def plan_label(plan: DepthPlan) -> str:
 
 
 def model_label(reference: str) -> str:
-    """What a model is: its built-in name, or how it was cut and whether it recovered."""
+    """What a model is: its built-in name, or how it was cut and whether it recovered, also of one without its weights."""
     if reference in built_in_models():
         return reference
     try:
-        folder = locate_model(reference, fetches=False)
+        folder = _folder(reference)
         home = next(place for place in (folder, *folder.parents[:3]) if (place / "status.json").is_file())
         plan = DepthPlan.load((folder if (folder / "plan.json").is_file() else home) / "plan.json")
         config = Run.open(home).config()
@@ -91,6 +92,12 @@ def model_label(reference: str) -> str:
         return f"{plan_label(plan)}, cut only"
     loss = config.loss if isinstance(config, FinetuneConfig) else "diffusion"
     return f"{plan_label(plan)}, fine-tuned {config.steps:,} steps" + (f" by {loss}" if loss != "diffusion" else "")
+
+
+def _folder(reference: str) -> Path:
+    """Where what is known of a model lies; recordings have all but the model itself."""
+    recorded = recording(reference)
+    return recorded.path if recorded else locate_model(reference, fetches=False)
 
 
 def in_figure(name: str) -> str:
