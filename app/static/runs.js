@@ -20,12 +20,12 @@ window.tinylab.runs = (element, props, server, watch) => {
       wait = setTimeout(() => { shown.words = search.value; shown.page = 0; ask({ list: true }); }, SOON);
     },
   });
-  const rows = make("ul", { class: "tl-runs-rows", "aria-label": text("list") });
+  const rows = make("ul", { class: "tl-runs-rows", id: "runs-rows", "aria-label": text("list") });
   const count = make("span", { role: "status", class: "tl-runs-count" });
   const back = button("‹", () => turn(-1), { "aria-label": text("newer") });
   const on = button("›", () => turn(1), { "aria-label": text("older") });
   const compare = button(text("compare"), beside, { id: "runs-compare", disabled: true });
-  const recorded = make("ul", { class: "tl-runs-rows", "aria-label": text("recorded") });
+  const recorded = make("ul", { class: "tl-runs-rows", id: "runs-recorded", "aria-label": text("recorded") });
   const shelf = make("details", { class: "tl-runs-recorded" }, make("summary", {}, text("recorded")), recorded);
   const disk = make("div", { class: "tl-runs-disk", id: "runs-disk" });
   list.append(search, make("div", { class: "tl-runs-bar" }, count, compare, make("span", { class: "tl-runs-pages" }, back, on)), rows, shelf, disk);

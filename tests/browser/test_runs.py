@@ -59,7 +59,7 @@ def row(lab: LabPage, run_id: str) -> Locator:
 def find(lab: LabPage, words: str, count: int) -> None:
     lab.page.fill("#runs-search", words)
     lab.page.locator("#runs-list .tl-runs-count").get_by_text(f"{count} run", exact=False).wait_for()
-    lab.wait("(count) => document.querySelectorAll('#runs-list .tl-runs-rows li[data-run]').length === count", count)
+    lab.wait("(count) => document.querySelectorAll('#runs-rows li[data-run]').length === count", count)
 
 
 def choose(lab: LabPage, run_id: str) -> None:
@@ -75,7 +75,7 @@ def import_file(lab: LabPage, archive: Path) -> None:
 
 def test_run_is_found_named_and_found_by_its_name(lab: LabPage, server: Any) -> None:
     assert "30 runs" in lab.page.locator(".tl-runs-count").inner_text()
-    assert lab.page.locator(".tl-runs-rows li[data-run]").count() == 20
+    assert lab.page.locator("#runs-rows li[data-run]").count() == 20
     lab.page.get_by_role("button", name="Older runs").click()
     row(lab, FIRST).wait_for()
     choose(lab, FIRST)
@@ -97,6 +97,21 @@ def test_run_is_found_named_and_found_by_its_name(lab: LabPage, server: Any) -> 
     lab.wait("window.tinylab?.ready")
     lab.page.wait_for_selector(f"#runs-main article[data-run='{FIRST}']")
     assert lab.page.input_value("#runs-name") == "<b>For</b> the talk"
+
+
+def test_recorded_runs_stand_below_ones_own_and_cannot_be_changed(lab: LabPage) -> None:
+    shelf, run_id = lab.page.locator("#runs-list .tl-runs-recorded"), "recorded-sample-digits-dit"
+    assert not shelf.locator("li").first.is_visible()  # there are runs of one's own
+    shelf.locator("summary").click()
+    assert shelf.locator("li .tl-badge").all_inner_texts() == ["Recorded"] * shelf.locator("li").count()
+    choose(lab, run_id)
+    assert lab.page.locator("#runs-delete, #runs-name").count() == 0
+    assert "fine-tuned 1,500 steps" in lab.page.locator("#runs-main").inner_text()
+    lab.page.click("#runs-open")
+    lab.page.wait_for_selector("#sample-live .tl-columns img")
+    assert "run=recorded-sample-digits-dit" in lab.page.url
+    assert lab.page.locator("#sample-live .tl-columns img").count() == 3
+    assert not lab.page.locator("#sample-live .tl-replay").is_visible()  # it is shown as it ended
 
 
 def test_what_is_typed_stays_while_the_list_brings_news(lab: LabPage, server: Any) -> None:
@@ -203,7 +218,7 @@ def test_runs_are_set_beside_each_other_with_the_keyboard(lab: LabPage, server: 
         page.click("#runs-notebook-all")
     assert Path(download.value.path()).read_text().count("start_run(config)") == 2
     page.get_by_role("button", name="Back").click()
-    page.focus(".tl-runs-rows li:nth-child(3) button")
+    page.focus("#runs-rows li:nth-child(3) button")
     page.keyboard.press("Enter")
     page.wait_for_selector("#runs-main article[data-run]")
 
@@ -221,5 +236,5 @@ def test_run_is_opened_in_the_tab_of_its_kind(lab: LabPage) -> None:
 def test_tab_fits_the_screen(lab: LabPage, width: int, view: str) -> None:
     lab.page.set_viewport_size({"width": width, "height": 800})
     lab.open(f"?tab=runs&view={view}")
-    choose(lab, lab.page.locator(".tl-runs-rows li[data-run]").first.get_attribute("data-run") or "")
+    choose(lab, lab.page.locator("#runs-rows li[data-run]").first.get_attribute("data-run") or "")
     assert lab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
