@@ -28,7 +28,7 @@ class AppServer:
     """The app as its own process, on a port and with a runs folder that stay the same over restarts."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        self.runs = folder / "runs"
+        self.runs, self.uploads = folder / "runs", folder / "uploads"
         self.log = folder / "app.log"
         self.port = _free_port()
         self.variables = variables
@@ -45,6 +45,7 @@ class AppServer:
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_SERVER_PORT": str(self.port),
             "TINYLAB_RUNS": str(self.runs),
+            "GRADIO_TEMP_DIR": str(self.uploads),
             **self.variables,
         }
         with self.log.open("ab") as log:

@@ -137,6 +137,22 @@ def test_requests_beyond_the_limits_are_refused_however_they_come(lab: AppServer
     assert "not yours to load" in press_search(ben, loaded_model="/etc")
 
 
+def test_who_keeps_no_cookie_uploads_nothing(lab: AppServer) -> None:
+    refused = httpx.post(f"{lab.url}/gradio_api/upload", files={"files": ("a.zip", bytes(9))})
+    assert refused.status_code == 503 and "keeps no cookie" in refused.text
+
+
+def test_uploads_that_nobody_reads_do_not_fill_the_disk(lab: AppServer, ben: RawPage) -> None:
+    def upload(size: int) -> int:
+        return ben.client.post("/gradio_api/upload", files={"files": ("a.zip", bytes(size))}).status_code
+
+    assert upload(9) == 200
+    (lab.uploads / "unread").write_bytes(bytes(3 * 2**20))
+    assert upload(9) == 503
+    (lab.uploads / "unread").unlink()
+    assert upload(9) == 200
+
+
 def test_an_upload_beyond_the_limit_is_refused_by_the_server(lab: AppServer, ben: RawPage) -> None:
     large = {"files": ("model.safetensors", bytes(2 * 2**20))}
     assert ben.client.post("/gradio_api/upload", files=large).status_code == 413
