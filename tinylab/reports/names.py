@@ -78,7 +78,7 @@ def plan_label(plan: DepthPlan) -> str:
 
 
 def model_label(reference: str) -> str:
-    """What a model is: its built-in name, or how it was cut and whether it recovered, also of one without its weights."""
+    """What a model is: its built-in name, or how it was cut and whether it recovered. Its weights need not be there."""
     if reference in built_in_models():
         return reference
     try:
