@@ -11,7 +11,7 @@ from typing import Any
 from app.context import TABS_BY_KIND
 from app.house import Limits, house
 from app.references import check_reference
-from app.room import check_room
+from app.room import check_space
 from app.visitors import Visitor
 from tinylab.config import CompareConfig, EvaluateConfig, JobConfig
 from tinylab.errors import BadRequest
@@ -31,14 +31,12 @@ _AT_HAND = ("auto", "digits", "none")
 _CAPS = {"accumulation": 16, "workers": 8, "threads": 16, "rounds": 15, "resamples": 200, "copies": 16}
 _COUNTS = {"seeds": 5, "methods": 12, "plans": 6, "against": 4, "step_counts": 4, "batch_sizes": 4, "caches": 4}
 _SIDE = ("samples", "scored_samples", "warm_steps")  # what people seldom set: as usual is always allowed
-_MEGABYTE = 2**20
 
 
 def check_allowed(config: JobConfig, visitor: Visitor) -> None:
-    """BadRequest, with what would be allowed, unless the visitor may have this job done."""
+    """BadRequest, with what would be allowed, unless the visitor may have this job done where there is room for it."""
     if not visitor.stranger:
         return
-    check_room(visitor)
     if config.kind not in TABS_BY_KIND:
         raise BadRequest(f"a public lab does not do {config.kind!r} jobs; a lab of your own does")
     for name in _RUNS:
@@ -64,8 +62,11 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
 
 def check_may_go_on(run: Run, visitor: Visitor) -> None:
     """The same for a run that is to go on: what it has in its folder counts more than what was asked."""
+    if not visitor.stranger:
+        return
+    check_space(visitor)
     check_allowed(run.config(), visitor)
-    if visitor.stranger and run.plan_path.is_file():
+    if run.plan_path.is_file():
         model = DepthPlan.load(run.plan_path).model
         check_reference(model, visitor)
         _check_weights(model, house().limits)

@@ -21,7 +21,7 @@ __all__ = ["named_as_in_form", "read_form"]
 def read_form(
     make_config: Callable[..., JobConfig], fields: Mapping[str, Any], values: Sequence[Any], visitor: Visitor
 ) -> JobConfig:
-    """What the form asks for, if the visitor may ask for it.
+    """What the form asks for, if the visitor may ask for it, whether there is room for it or not.
 
     Raises:
         BadRequest: names the field by its label, as the person sees it.

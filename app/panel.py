@@ -16,6 +16,7 @@ from app.house import house
 from app.live import View, live_panel
 from app.menus import run_choices
 from app.messages import message_place, problem, quiet
+from app.room import check_room
 from app.run_ids import UNREADABLE
 from app.texts import text
 from app.visitors import Visitor, visitor_of
@@ -164,6 +165,7 @@ def launch_form(
     """Launch the job that the form asks for, or put it in line, and return the id of its run; see `read_form`."""
     with named_as_in_form(fields):
         config = read_form(make_config, fields, values, visitor)
+        check_room(visitor)
         return launch(config, owner=visitor.name, most=_most(visitor)).id
 
 

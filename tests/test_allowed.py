@@ -10,8 +10,9 @@ import pytest
 from public_lab import public_house
 from run_folders import make_run
 
-from app.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed
+from app.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
 from app.house import House, Limits
+from app.room import check_room
 from app.visitors import HOME, Visitor
 from tinylab.config import (
     CompareConfig,
@@ -151,18 +152,22 @@ def test_a_model_that_is_too_large_is_refused(runs: Path, monkeypatch: pytest.Mo
 
 
 def test_who_keeps_too_many_runs_is_asked_to_delete_some(runs: Path) -> None:
-    for name in "abc":
+    for name in "ab":
         of_anna(runs, name)
+    begun = make_run(runs, FINE[0], "c", state="stopped")
+    set_owner(begun, ANNA.name)
     with pytest.raises(BadRequest, match="you keep 3 runs.*delete some in the Runs tab"):
-        check_allowed(FINE[0], ANNA)
-    check_allowed(FINE[0], BEN)
+        check_room(ANNA)
+    check_allowed(FINE[0], ANNA)  # to be told the command takes no room
+    check_may_go_on(begun, ANNA)  # nor does what is there already
+    check_room(BEN)
 
 
 def test_who_fills_the_disk_is_asked_to_make_room(runs: Path) -> None:
     (of_anna(runs, "a").artifacts / "large.png").write_bytes(bytes(2 * 2**20))
     with pytest.raises(BadRequest, match="your runs take 2 MB"):
-        check_allowed(FINE[0], ANNA)
-    check_allowed(FINE[0], BEN)
+        check_room(ANNA)
+    check_room(BEN)
 
 
 def test_a_full_lab_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,9 +176,9 @@ def test_a_full_lab_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None
         public_house(monkeypatch, TINYLAB_MAX_DISK="1"),
         pytest.raises(BadRequest, match="disk of this public lab is full"),
     ):
-        check_allowed(FINE[0], BEN)
+        check_room(BEN)
 
 
 def test_a_browser_that_keeps_no_cookie_starts_nothing() -> None:
     with pytest.raises(BadRequest, match="keeps no cookie"):
-        check_allowed(FINE[0], Visitor("", stranger=True))
+        check_room(Visitor("", stranger=True))

@@ -12,6 +12,7 @@ from public_lab import public_house
 from run_folders import make_run
 
 from app.keeping import carry_out
+from app.panel import launch_form
 from app.references import uploads_folder
 from app.room import check_room, check_space, deleted_runs, room
 from app.visitors import HOME, Visitor
@@ -92,6 +93,14 @@ def test_older_uploads_make_room_for_a_new_one_and_runs_do_not(runs: Path) -> No
     with pytest.raises(BadRequest, match="delete or thin some"):
         check_space(ANNA, upload=3 * MB)
     assert room(ANNA).free > 1.9 * MB
+
+
+def test_a_form_starts_nothing_where_there_is_no_room(runs: Path) -> None:
+    for run_id in ("a", "b"):
+        of_anna(runs, run_id)
+    with pytest.raises(BadRequest, match="you keep 2 runs"):
+        launch_form(lambda: SearchConfig.create(steps=1), {}, [], ANNA)
+    assert {path.name for path in runs.iterdir()} == {"a", "b"}
 
 
 def test_at_home_nothing_is_counted(runs: Path) -> None:
