@@ -76,10 +76,7 @@ THEME = gr.themes.Soft(primary_hue="teal", secondary_hue="teal", neutral_hue="sl
     slider_color="*primary_700",
 )
 
-_FORGOTTEN = (
-    300,
-    900,
-)  # seconds between two looks at what was uploaded, and after which it is removed: it was read by then
+_FORGOTTEN = (300, 900)  # seconds between two looks at uploads, and after which one is removed: it was read by then
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _HEADER = """
 <header class="tl-header"><span class="tl-logo" aria-hidden="true"><i></i><i></i><i></i><i></i></span>
