@@ -134,6 +134,8 @@ def test_rows_that_are_apart_are_never_set_against_each_other() -> None:
         (5 * 2**20, "bytes", "5 MiB"),
         (12, "bytes", "12 B"),
         (2.5e9, "big", "2.5 G"),
+        (41.26, "seconds", "41.3"),
+        (2e-5, "seconds", "< 0.001"),
         (math.inf, ".2f", "inf"),
         (0.123456, "", "0.1235"),
     ],

@@ -25,7 +25,8 @@ class Column:
         name: for programs, the same in CSV and JSON.
         label: for people.
         unit: of the numbers; part of the label that people see.
-        format: a format specification for numbers, such as ".4f", or "bytes" or "big" for round large numbers.
+        format: a format specification for numbers, such as ".4f", or "bytes" or "big" for round large numbers, or
+            "seconds".
         better: lower or higher; None where neither is.
         against: how a number is set against the pinned row's: as their difference, or as their ratio.
         hint: what people see who point at the title.

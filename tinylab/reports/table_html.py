@@ -51,6 +51,8 @@ def show(value: Value, form: str) -> str:
         return _round(value, 1024.0, ("B", "KiB", "MiB", "GiB", "TiB"))
     if form == "big":
         return _round(value, 1000.0, ("", "K", "M", "G", "T", "P"))
+    if form == "seconds":
+        return "< 0.001" if 0 < value < 0.001 else f"{value:.3g}"
     if isinstance(value, float) and form.endswith("d"):  # a mean of whole numbers, or a stranger's
         form = f"{form[:-1]}.6g"
     return format(value, form or (",d" if isinstance(value, int) else ".4g"))

@@ -23,7 +23,7 @@ _METHODS = (
     Column("speedup", "Speed", unit="×", format=".2f", better="higher", against="ratio"),
     Column("parameters", "Weights", format=",d", against="ratio"),
     Column("parameters_share", "Share of the weights", format=".0%"),
-    Column("seconds_choosing", "Time to choose", unit="s", format=".3g", against="ratio"),
+    Column("seconds_choosing", "Time to choose", unit="s", format="seconds", against="ratio"),
     Column("kept", "Kept blocks"),
 )
 _RANKS = (

@@ -40,18 +40,19 @@ def plan_of(bench: Bench, cell: Cell, *, keep: int, total: int) -> tuple[DepthPl
     if not cell.plan_path.is_file():
         cell.folder.mkdir(parents=True, exist_ok=True)
         plan, seconds = (_search if is_learned(cell.method) else _by_rule)(bench, cell, keep, total)
-        replace(plan, details={**plan.details, _SECONDS: round(seconds, 3)}).save(cell.plan_path)
+        replace(plan, details={**plan.details, _SECONDS: round(seconds, 6)}).save(cell.plan_path)
     plan = DepthPlan.load(cell.plan_path)
     return plan, plan.details.get(_SECONDS)
 
 
 def _by_rule(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan, float]:
-    config, depth, began = bench.config, bench.model.stack_depths(), time.perf_counter()
+    config, depth = bench.config, bench.model.stack_depths()
     bench.context.progress(cell.before, total, f"{cell.name}: choosing layers")
 
     def progress(done: int, total: int) -> None:
         bench.context.stop_here("resume it to go on with this method")
 
+    began = time.perf_counter()
     plan = choose_plan(
         cell.method,
         bench.model,
