@@ -7,10 +7,19 @@ import time
 from tinylab.config import PruneConfig, SearchConfig
 from tinylab.runs import launch
 from tinylab.runs.metrics_db import MetricsReader
+from tinylab.runs.nursery import may_fork
 from tinylab.runs.record import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["await_state", "await_steps", "end_all", "long_search", "short_prune"]
+__all__ = ["await_nursery", "await_state", "await_steps", "end_all", "long_search", "short_prune"]
+
+
+def await_nursery() -> None:
+    """Have jobs start at once, and as forks, as in an app that has been open for a while; where that can be."""
+    launch.warm_up()
+    while may_fork() and not launch._nursery.ready:
+        assert launch._nursery.process.poll() is None
+        time.sleep(0.02)
 
 
 def long_search(model: str) -> SearchConfig:
@@ -41,12 +50,8 @@ def await_state(run: Run, state: str) -> None:
 
 
 def end_all() -> None:
-    """Empty the line and end every job, and the process that waits for one."""
+    """Empty the line and end every job; the process that waits for the next one stays."""
     for queued in (True, False):
         for run in list_runs():
             if (run.status().state == "queued") == queued:
                 launch.stop(run)
-    spare = launch._spare.process
-    if spare is not None and spare.stdin is not None:
-        spare.stdin.close()
-        spare.wait(60)

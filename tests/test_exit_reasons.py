@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launched_jobs import await_state, await_steps, end_all, long_search, short_prune
+from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig
 from tinylab.runs import endings, launch
 from tinylab.runs.endings import how_it_ended, last_exception, oom_kills, out_of_memory
+from tinylab.runs.nursery import Nursery
 from tinylab.runs.record import Run, Status
 from tinylab.runs.workers import Child, record_end
 
@@ -29,6 +30,7 @@ SILENT = "its process ended without a word; resume it"
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One device, whatever this machine has; and end what a test started."""
     monkeypatch.setenv("TINYLAB_DEVICES", "1")
+    await_nursery()
     yield
     end_all()
 
@@ -65,6 +67,7 @@ def test_a_job_whose_packages_are_broken_says_so(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "peft.py").write_text("raise ImportError('half installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    monkeypatch.setattr(launch, "_nursery", Nursery())
     said = await_word(launch.launch(short_prune(tiny_folder)))
     assert said.state == "interrupted"
     assert said.message == "its process ended with ImportError: half installed; log.txt in its folder says more"

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from launched_jobs import await_state, await_steps, end_all, long_search, short_prune
+from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.runs import launch
 from tinylab.runs.metrics_db import MetricsReader
+from tinylab.runs.nursery import Nursery
 from tinylab.runs.owner import owner_of
 from tinylab.runs.queue import Place, line, place_of, read_line
 from tinylab.runs.record import Run, Status, own_process
@@ -31,8 +32,18 @@ from tinylab.runs.store import find_run, list_runs
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One device, whatever this machine has; and end what a test started."""
     monkeypatch.setenv("TINYLAB_DEVICES", "1")
+    await_nursery()
     yield
     end_all()
+
+
+@pytest.fixture
+def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
+    """One that has not begun yet, for a test that wants to see that."""
+    nursery = Nursery()
+    monkeypatch.setattr(launch, "_nursery", nursery)
+    yield nursery
+    nursery.close()
 
 
 def python(script: str, *arguments: str) -> subprocess.Popen:
@@ -230,14 +241,14 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     assert looks and queued.status().active
 
 
-def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs):
+def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs, nursery):
     busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", seconds_left=99.0, **own_process())
     launch.launch(short_prune(tiny_folder))
     launch.tend()
-    assert launch._spare.process is None
+    assert nursery.process is None
     busy.write_status(replace(busy.stored_status(), seconds_left=9.0))
     launch.tend()
-    assert launch._spare.process.poll() is None
+    assert nursery.process.poll() is None
     busy.write_status(Status(state="stopped"))
 
 
@@ -245,7 +256,6 @@ def test_a_run_that_cannot_start_says_so_and_the_next_one_does(tiny_folder, runs
     for number in range(2):
         make_run(runs, short_prune(tiny_folder), f"run{number}", state="queued", queued=1.0 + number)
     (runs / "run0" / "log.txt").mkdir()
-    launch.warm_up()
     while find_run("run0").status().state not in ("failed", "interrupted"):
         launch.tend()
     await_state(find_run("run1"), "finished")
@@ -294,32 +304,16 @@ def test_a_number_that_another_process_has_got_is_not_taken_for_the_job(tiny_fol
     launch.stop(run)  # and this process lives on
 
 
-@pytest.mark.parametrize(("sent", "known"), [("\t3\tGPU-b", "3 GPU-b"), ("\t0\t", "0 all"), ("", "- all")])
-def test_a_worker_sees_the_device_it_was_given(tmp_path, sent, known):
-    script = (
-        "import os; from tinylab.runs import worker\n"
-        "worker._HEAVY = ()\n"
-        "folder = worker._wait_for_run()\n"
-        "print(folder, os.environ.get('TINYLAB_SLOT', '-'), os.environ['CUDA_VISIBLE_DEVICES'])"
-    )
-    folder = tmp_path / "a run"
-    folder.mkdir()
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "all"}
-    subprocess.run([sys.executable, "-c", script], input=f"{folder}{sent}\n".encode(), env=environment, check=True)
-    assert (folder / "log.txt").read_text() == f"{folder} {known}\n"
-
-
 def test_a_waiting_process_that_dies_is_replaced(tiny_folder):
-    launch.warm_up()
-    spare = launch._spare.process
-    spare.kill()
+    waiting = launch._nursery.process
+    waiting.kill()
     run = launch.launch(short_prune(tiny_folder))
-    assert run.stored_status().pid != spare.pid
+    assert run.stored_status().pid != waiting.pid
     await_state(run, "finished")
 
 
 def test_a_waiting_process_ends_when_its_starter_is_gone(tmp_path):
-    code = "from tinylab.runs import launch; launch.warm_up(); print(launch._spare.process.pid)"
+    code = "from tinylab.runs import launch; launch.warm_up(); print(launch._nursery.process.pid)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pid = int(done.stdout)
     if psutil.pid_exists(pid):

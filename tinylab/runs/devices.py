@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinylab.errors import BadRequest
 
-__all__ = ["SLOT", "devices", "own_slot", "visible_to"]
+__all__ = ["SLOT", "devices", "has_gpu", "own_slot", "visible_to"]
 
 SLOT = "TINYLAB_SLOT"  # where a worker finds the number of the device it was given
 _SETTING = "TINYLAB_DEVICES"
@@ -32,6 +32,11 @@ def devices() -> int:
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= _MOST:
         raise BadRequest(f"{_SETTING} is {given!r}; set it to a number of devices from 1 to {_MOST}, or unset it")
     return int(given)
+
+
+def has_gpu() -> bool:
+    """Whether there is a GPU in this machine, whoever may see it."""
+    return _gpus_of_machine() > 0
 
 
 def visible_to(slot: int) -> str:

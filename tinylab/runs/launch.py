@@ -24,13 +24,14 @@ from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check, recovery_source
 from tinylab.runs.deciding import Undecided, changed, deciding, stamp_of_line
 from tinylab.runs.devices import devices
+from tinylab.runs.nursery import Nursery
 from tinylab.runs.owner import owner_of
 from tinylab.runs.queue import read_line
 from tinylab.runs.record import Run
 from tinylab.runs.status import Status, is_alive
 from tinylab.runs.store import in_runs_folder, listed_runs, new_run
 from tinylab.runs.watch import Watch
-from tinylab.runs.workers import Child, Spare, end, hand_over, record_end, record_stop
+from tinylab.runs.workers import Child, end, hand_over, record_end, record_stop
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
@@ -39,7 +40,7 @@ _PULSE = 0.5  # seconds between two looks after the line
 _REST = 5.0  # seconds after a look that went wrong
 _TENDER = "tinylab-queue"
 
-_spare = Spare()
+_nursery = Nursery()
 _children: list[Child] = []
 _turn = threading.RLock()  # for the two above
 _watch = Watch()
@@ -49,7 +50,7 @@ _unstartable: set[Path] = set()  # runs that could neither be started nor told s
 def warm_up() -> None:
     """Have a process ready for the next job."""
     with _turn:
-        _spare.warm_up()
+        _nursery.warm_up()
 
 
 def launch(
@@ -241,7 +242,7 @@ def _start(run: Run, slot: int) -> None:
     if in_process.begin(run, starting):
         return
     with _turn:
-        _children.append(hand_over(_spare, run, starting))
+        _children.append(hand_over(_nursery, run, starting))
 
 
 def _child(pid: int) -> Child | None:

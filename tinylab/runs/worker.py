@@ -1,25 +1,29 @@
-"""The process behind a job: `python -m tinylab.runs.worker RUN`, or RUN as a line on standard input.
+"""The process behind a job: `python -m tinylab.runs.worker RUN`, or without RUN one that waits for orders.
 
-Without an argument it first imports what jobs need, so that the job starts the moment its line arrives; when
-standard input closes without one it ends. After RUN the line may name, behind tabs, the number of the device that the
-job was given, and the GPUs it may see.
+Who waits has first imported what jobs need, so that a job starts the moment it is ordered; `tinylab.runs.nursery` says
+how. Its standard input is the socket that orders come from; when that closes, it ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import importlib
 import os
+import socket
 import sys
 from pathlib import Path
 
-from tinylab.runs.devices import SLOT
+from tinylab.runs.nursery import may_fork, next_order, nobody_left, report_ready
 from tinylab.runs.threads import share_cores
+from tinylab.runs.work_order import receive_work
 
 __all__ = ["main"]
 
-_HEAVY = ("torch", "diffusers.models.modeling_utils", "peft", "sklearn.datasets", "tinylab.runs.jobs.search")
+_HEAVY = ("torch", "diffusers.models.modeling_utils", "peft", "sklearn.datasets", "sklearn.model_selection")
+_JOBS = ("search", "finetune", "sample", "evaluate", "cost", "compare")
+_held: list[socket.socket] = []  # open for as long as this process lives: a closed channel is the sign of its end
 
 
 def main() -> int:
@@ -29,7 +33,7 @@ def main() -> int:
         folder = sys.argv[1]
         _log_to(Path(folder) / "log.txt")
     else:
-        folder = _wait_for_run()
+        folder = _wait_for_work()
     if not folder:
         return 0
     from tinylab.errors import BadRequest, Failure, Stopped
@@ -41,25 +45,36 @@ def main() -> int:
     return 0
 
 
-def _wait_for_run() -> str:
-    """Import everything, then wait for the line; "" if none comes. What fails to import is said in the run's log."""
+def _wait_for_work() -> str:
+    """Import everything, then wait for an order; "" if none comes. What fails to import is said in the run's log."""
+    nursery = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    folder = ""
     try:
-        for module in _HEAVY:
+        for module in (*_HEAVY, *(f"tinylab.runs.jobs.{kind}" for kind in _JOBS)):
+            if nobody_left(nursery):
+                return ""
             importlib.import_module(module)
+        if may_fork() and not _has_accelerator():
+            gc.collect()
+            gc.freeze()  # so that a collection in a fork does not touch, and thereby copy, what it shares
+            report_ready(nursery)
     finally:
-        folder, slot, visible = _read_line()
+        channel = next_order(nursery)
+        if channel is not None:
+            _held.append(channel)
+            folder = receive_work(channel)
         if folder:
             _log_to(Path(folder) / "log.txt")
-    if slot:
-        os.environ[SLOT] = slot
-    if visible:  # nothing has asked for a GPU yet: CUDA reads this when it starts
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible
     return folder
 
 
-def _read_line() -> tuple[str, str, str]:
-    words = sys.stdin.readline().rstrip("\n").rsplit("\t", 2)
-    return (words[0], words[1], words[2]) if len(words) == 3 else (words[0], "", "")
+def _has_accelerator() -> bool:
+    """Whether torch sees one of any make, whose driver would not survive a fork. Asking may start the driver."""
+    import torch
+
+    return torch.accelerator.is_available()
 
 
 def _log_to(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The processes behind jobs: one that waits with everything imported, those at work, and what is said when one ends."""
+"""The processes behind jobs: how one gets its work, and what is said when it ends."""
 
 from __future__ import annotations
 
@@ -9,72 +9,53 @@ from dataclasses import dataclass, field, replace
 
 import psutil
 
-from tinylab.errors import BadRequest
-from tinylab.interpreter import module_command, module_environment
-from tinylab.runs.devices import visible_to
+from tinylab.errors import BadRequest, Failure
 from tinylab.runs.endings import how_it_ended, last_exception, oom_kills
+from tinylab.runs.nursery import Forked, Nursery
 from tinylab.runs.record import Run, Status
+from tinylab.runs.work_order import work_order
 
-__all__ = ["Child", "Spare", "end", "hand_over", "record_end", "record_stop"]
+__all__ = ["Child", "end", "hand_over", "record_end", "record_stop"]
 
-_ATTEMPTS = 3  # spares that may die just when they are needed
-
-
-class Spare:
-    """One process that has already imported everything and waits to be told which run to execute.
-
-    Importing torch, diffusers and peft takes five to eight seconds on a slow machine; a spare hides that.
-    It ends by itself when its standard input closes, so it never outlives the app; if it dies, another is started
-    when one is needed.
-    """
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen | None = None
-
-    def warm_up(self) -> subprocess.Popen:
-        """Start the process, if none is waiting."""
-        if self.process is None or self.process.poll() is not None:
-            self.process = _worker()
-        return self.process
-
-    def take(self) -> subprocess.Popen:
-        """The process, which is a spare no more."""
-        process, self.process = self.warm_up(), None
-        return process
+_ATTEMPTS = 3  # processes that may die just when they are needed
 
 
 @dataclass
 class Child:
-    """A worker of this process, and how things stood when it began.
+    """A process with a job that this one has started, and how things stood when it began.
 
     Attributes:
         asked: whether somebody here asked it to stop.
     """
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Forked
     run: Run
     log_start: int = 0
     oom_before: int = field(default_factory=oom_kills)
     asked: bool = False
 
 
-def hand_over(spare: Spare, run: Run, waiting: Status) -> Child:
-    """Name the waiting process in the status of `run`, then tell it which run and which device are its own."""
+def hand_over(nursery: Nursery, run: Run, waiting: Status) -> Child:
+    """Name a process in the status of `run`, then tell it which run and which device are its own.
+
+    Raises:
+        Failure: processes died as fast as they were started.
+    """
     log = run.path / "log.txt"
     for _ in range(_ATTEMPTS):
-        process = spare.take()
-        child = Child(process, run, log.stat().st_size if log.is_file() else 0)
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, psutil.NoSuchProcess):  # it died just now
+        with contextlib.suppress(ConnectionError, psutil.NoSuchProcess):  # it died just now
+            process, channel = nursery.order()
+            child = Child(process, run, log.stat().st_size if log.is_file() else 0)
             started = psutil.Process(process.pid).create_time()
             run.write_status(replace(waiting, pid=process.pid, process_start=started))
-            process.stdin.write(f"{run.path.absolute()}\t{waiting.slot}\t{visible_to(waiting.slot)}\n".encode())
-            process.stdin.close()
-            break
-    return child
+            channel.sendall(work_order(run.path, waiting.slot))
+            return child
+    raise Failure(
+        f"the process of this job ended {_ATTEMPTS} times before it began; see why: tinylab resume {run.path}"
+    )
 
 
-def end(process: subprocess.Popen | psutil.Process, grace: float) -> bool:
+def end(process: subprocess.Popen | Forked | psutil.Process, grace: float) -> bool:
     """Ask a process to stop; kill it if it has not within `grace` seconds. Returns whether that was needed."""
     process.send_signal(signal.SIGTERM)
     try:
@@ -113,14 +94,3 @@ def _record(run: Run, pid: int, state: str, message: str) -> None:
         status = run.stored_status()
         if status.active and status.pid == pid:
             run.write_status(replace(status, state=state, message=message, seconds_left=None))
-
-
-def _worker() -> subprocess.Popen:
-    return subprocess.Popen(
-        module_command("tinylab.runs.worker"),
-        env=module_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
