@@ -17,8 +17,9 @@ __all__ = ["await_nursery", "await_state", "await_steps", "end_all", "long_searc
 def await_nursery() -> None:
     """Have jobs start at once, and as forks, as in an app that has been open for a while; where that can be."""
     launch.warm_up()
-    while may_fork() and not launch._nursery.ready:
-        assert launch._nursery.process.poll() is None
+    until = time.monotonic() + 120
+    while may_fork() and not launch._nursery.is_ready():
+        assert launch._nursery.process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
 
 

@@ -241,7 +241,8 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     assert looks and queued.status().active
 
 
-def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs, nursery):
+def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs, nursery, monkeypatch):
+    monkeypatch.setenv("TINYLAB_FORK", "0")
     busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", seconds_left=99.0, **own_process())
     launch.launch(short_prune(tiny_folder))
     launch.tend()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import socket
@@ -13,17 +15,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
 
 from tinylab.config import SearchConfig
 from tinylab.errors import Failure
-from tinylab.runs import launch
+from tinylab.interpreter import module_environment
+from tinylab.runs import launch, worker
 from tinylab.runs.devices import SLOT
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.nursery import READY, SELF, Nursery, may_fork
+from tinylab.runs.nursery import FORK, READY, SELF, Nursery, may_fork, next_order
 from tinylab.runs.store import list_runs
-from tinylab.runs.work_order import receive_work, work_order
+from tinylab.runs.work import as_line, read_work
 
 where_jobs_fork = pytest.mark.skipif(not may_fork(), reason="jobs are no forks here")
 
@@ -54,8 +58,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
 
 def await_end(pid: int) -> None:
     """Wait until there is no such process, or nothing is left of it but its number."""
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.02)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.02)
 
 
 @where_jobs_fork
@@ -88,27 +93,38 @@ def test_before_everything_is_imported_the_waiting_process_does_the_job_itself(
     waiting = fresh.process
     run = launch.launch(short_prune(tiny_folder))
     assert waiting is not None and run.stored_status().pid == waiting.pid and fresh.process is None
+    launch.tend()
+    assert (fresh.process is not None) == may_fork()  # for the jobs to come
     await_state(run, "finished")
     assert waiting.wait(60) == 0
 
 
-@pytest.mark.parametrize(("setting", "said"), [("0", b""), ("", READY if may_fork() else b"")])
-def test_a_waiting_process_says_that_it_may_fork_where_it_may(tmp_path: Path, setting: str, said: bytes) -> None:
+@pytest.mark.parametrize("may", [True, False])
+def test_only_a_process_that_may_fork_says_that_it_is_ready(tmp_path: Path, may: bool) -> None:
     script = (
-        "from tinylab.runs import worker; worker._HEAVY = worker._JOBS = ()\n"
-        "import os; print(worker._wait_for_work(), os.environ['TINYLAB_SLOT'])"
+        "import os, sys, torch; from tinylab.runs import worker\n"
+        "worker._HEAVY = worker._JOBS = (); torch.accelerator.is_available = lambda: False\n"
+        "print(worker._wait_for_work(may_fork=sys.argv[1] == 'True'), os.environ['TINYLAB_SLOT'])"
     )
     nursery, stdin = socket.socketpair()
-    channel, there = socket.socketpair()
-    with nursery, channel:
-        with stdin, there:
-            given = {**os.environ, "TINYLAB_FORK": setting}
-            process = subprocess.Popen([sys.executable, "-c", script], stdin=stdin, env=given)
-            socket.send_fds(nursery, [SELF], [there.fileno()])
-            channel.sendall(work_order(tmp_path, 3))
+    with nursery, stdin:
+        process = subprocess.Popen([sys.executable, "-c", script, str(may)], stdin=stdin)
+        nursery.sendall(SELF + as_line(tmp_path, 3))
         assert process.wait(60) == 0
-        assert nursery.recv(10) == said
+        nursery.settimeout(0)
+        assert (nursery.recv(10) == READY) if may else pytest.raises(BlockingIOError, nursery.recv, 10)
     assert (tmp_path / "log.txt").read_text() == f"{tmp_path} 3\n"
+
+
+def test_a_setting_forbids_forks(fresh: Nursery, tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYLAB_FORK", "0")
+    assert not may_fork()
+    fresh.warm_up()
+    waiting = fresh.process
+    assert waiting is not None and psutil.Process(waiting.pid).cmdline()[-1] == "--wait"
+    run = launch.launch(short_prune(tiny_folder))
+    assert run.stored_status().pid == waiting.pid
+    await_state(run, "finished")
 
 
 @where_jobs_fork
@@ -132,6 +148,66 @@ def test_a_fork_whose_work_never_comes_ends(warm: Nursery) -> None:
 
 
 @where_jobs_fork
+def test_a_job_that_is_stopped_reads_so_whoever_saw_its_end(fresh: Nursery, tiny_folder: str) -> None:
+    await_nursery()
+    run = launch.launch(long_search(tiny_folder))
+    assert fresh.process is not None
+    fresh.process.kill()
+    launch.stop(run)
+    assert run.stored_status().state == "stopped"
+
+
+def test_where_there_is_no_room_for_a_process_the_app_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, "no room")
+
+    monkeypatch.setattr(os, "fork", fork)
+    nursery, there = socket.socketpair()
+    channel, its_end = socket.socketpair()
+    with channel, its_end, there:
+        with nursery:
+            socket.send_fds(nursery, [FORK], [its_end.fileno()])
+        assert next_order(there) is None  # it has answered, and goes on to the end
+        monkeypatch.setattr(Nursery, "warm_up", lambda nursery: None)
+        starved = Nursery()
+        starved.process, starved._ready = subprocess.Popen(["sleep", "600"]), True
+        starved._socket, _ = socket.socketpair()
+        monkeypatch.setattr(socket, "socketpair", lambda: (channel, its_end))
+        try:
+            with pytest.raises(Failure, match="no room for the process of a job: Resource temporarily unavailable"):
+                starved.order()
+            assert starved.process.poll() is None
+        finally:
+            starved.process.kill()
+            starved.close()
+
+
+def test_what_libraries_ask_when_they_are_imported_starts_no_gpu(tmp_path: Path) -> None:
+    """Else CUDA_VISIBLE_DEVICES, which comes with the work, comes too late."""
+    (tmp_path / "probe.py").write_text("import os; print(os.environ['PYTORCH_NVML_BASED_CUDA_CHECK'])")
+    script = "from tinylab.runs import worker; worker._HEAVY, worker._JOBS = ('probe',), (); worker.main()"
+    given = module_environment()
+    given["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{given['PYTHONPATH']}"
+    nursery, stdin = socket.socketpair()
+    with nursery:
+        with stdin:
+            command = [sys.executable, "-c", script, "--wait"]
+            process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, env=given, text=True)
+        nursery.sendall(SELF)  # and no work
+    assert process.communicate(timeout=60)[0] == "1\n"
+
+
+def test_generators_that_nobody_seeds_differ() -> None:
+    with torch.random.fork_rng():
+        seeds = set()
+        for _ in range(3):
+            torch.manual_seed(0)
+            worker._seed_anew()
+            seeds.add(torch.initial_seed())
+    assert len(seeds) == 3
+
+
+@where_jobs_fork
 def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh: Nursery, tiny_folder: str) -> None:
     await_nursery()
     first, second = (launch.launch(long_search(tiny_folder)) for _ in range(2))
@@ -152,32 +228,33 @@ def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh:
     await_state(third, "finished")
 
 
-def test_a_job_sees_the_environment_and_the_device_of_its_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONLY_AT_LAUNCH", "ü\udcff")
+def test_a_job_sees_the_settings_and_the_device_of_its_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYLAB_AT_LAUNCH", "ü\udcff")
     monkeypatch.setattr("tinylab.runs.devices._gpus", lambda: ("GPU-a", "GPU-b"))
-    order = work_order(Path("some run"), 3)
-    monkeypatch.delenv("ONLY_AT_LAUNCH")
-    monkeypatch.setenv("ONLY_IN_THE_NURSERY", "1")
+    order = as_line(Path("some run"), 3)
+    monkeypatch.delenv("TINYLAB_AT_LAUNCH")
+    monkeypatch.setenv("TINYLAB_BEFORE", "1")
+    monkeypatch.setenv("OF_A_LIBRARY", "1")
     here, there = socket.socketpair()
     with here, there:
         here.sendall(order)
         before = dict(os.environ)
         try:
-            assert receive_work(there) == str(Path("some run").absolute())
+            assert read_work(there) == str(Path("some run").absolute())
             known = dict(os.environ)
         finally:
             os.environ.clear()
             os.environ.update(before)
-    assert known["ONLY_AT_LAUNCH"] == "ü\udcff" and "ONLY_IN_THE_NURSERY" not in known
+    assert known["TINYLAB_AT_LAUNCH"] == "ü\udcff" and "TINYLAB_BEFORE" not in known and "OF_A_LIBRARY" in known
     assert (known[SLOT], known["CUDA_VISIBLE_DEVICES"]) == ("3", "GPU-b")
 
 
 def test_an_order_that_breaks_off_is_none() -> None:
     here, there = socket.socketpair()
     with there:
-        here.sendall(work_order(Path("run"), 0)[:-1])
+        here.sendall(as_line(Path("run"), 0)[:-1])
         here.close()
-        assert receive_work(there) == ""
+        assert read_work(there) == ""
 
 
 def test_processes_that_die_at_once_are_a_failure_with_a_mend(

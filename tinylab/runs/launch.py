@@ -24,7 +24,7 @@ from tinylab.runs.anchors import anchored
 from tinylab.runs.checks import check, recovery_source
 from tinylab.runs.deciding import Undecided, changed, deciding, stamp_of_line
 from tinylab.runs.devices import devices
-from tinylab.runs.nursery import Nursery
+from tinylab.runs.nursery import Nursery, may_fork
 from tinylab.runs.owner import owner_of
 from tinylab.runs.queue import read_line
 from tinylab.runs.record import Run
@@ -66,6 +66,7 @@ def launch(
 
     Raises:
         BadRequest: the config is wrong, no device is free and the run does not wait, or `most` of them do already.
+        Failure: no process can be started.
     """
     check(config)
     found = anchored(config)
@@ -108,7 +109,7 @@ def stop(run: Run) -> None:
     child = _child(status.pid)
     if child:
         child.asked = True
-        end(child.process, _GRACE)
+        child.killed = end(child.process, _GRACE)
         reap()
     else:
         _end_foreign(run, status)
@@ -140,6 +141,9 @@ def tend() -> None:
     reap()
     if not runs_folder().is_dir():
         return
+    with _turn:
+        if _children and may_fork():  # the first job may have taken the process that others should come from
+            warm_up()
     if not _watch.something_happened():
         if _watch.soon():
             warm_up()
@@ -195,7 +199,11 @@ def _join(run: Run) -> None:
     if in_runs_folder(run.path):
         _start_next(run)
     else:
-        _start(run, read_line().free[0])
+        try:
+            _start(run, read_line().free[0])
+        except (BadRequest, Failure, OSError) as error:  # nobody would start it later
+            _refuse(run, error)
+            raise
 
 
 def _leave(run: Run) -> bool:

@@ -4,8 +4,9 @@ Importing torch, diffusers, peft and scikit-learn takes five to eight seconds of
 done so takes a hundredth, and shares its memory. Where a fork is not safe (with a GPU: CUDA does not survive one; on
 other systems than Linux), and as long as the imports are under way, the waiting process does the job itself.
 
-Both ends talk over a socket. An order is one byte, FORK or SELF, and a socket of its own, the channel. A fork's number
-comes back on it, then the work goes down it, and at last its exit status comes back.
+Both ends talk over a socket. SELF is followed by the work, a line, and then the socket closes. FORK brings a socket of
+its own, the channel: the fork says on it that it was BORN and under which number, then its work comes down it, and
+at last the waiting process says with which status it has ENDED.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ import threading
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 
+from tinylab.errors import Failure
 from tinylab.interpreter import module_command, module_environment
 from tinylab.runs.devices import has_gpu
 
 __all__ = ["Forked", "Nursery", "may_fork", "next_order", "nobody_left", "report_ready"]
 
-FORK, SELF, READY = b"F", b"S", b"R"
-_NUMBER = struct.Struct("!i")
+FORK, SELF, READY = b"F", b"S", b"R"  # what is ordered; the waiting process has everything imported
+_BORN, _FAILED, _ENDED = b"B", b"F", b"E"
+_NEWS = struct.Struct("!ci")  # one of these, and a process number, an errno or an exit status
 _SETTING = "TINYLAB_FORK"
 _PATIENCE = 20.0  # seconds for a fork, which takes hundredths
 
@@ -46,19 +49,19 @@ class Forked:
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._channel, self._turn = channel, threading.Lock()
+        self._channel, self._lock = channel, threading.Lock()
 
     def poll(self) -> int | None:
         """The exit status, None while the process is at work, 0 where nobody saw its end."""
-        with self._turn:
+        with self._lock:
             if self.returncode is None:
                 try:
-                    said = self._channel.recv(_NUMBER.size, socket.MSG_DONTWAIT)
+                    said = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return None
                 except OSError:
                     said = b""
-                self.returncode = _NUMBER.unpack(said)[0] if len(said) == _NUMBER.size else 0
+                self.returncode = _NEWS.unpack(said)[1] if len(said) == _NEWS.size else 0
                 self._channel.close()
             return self.returncode
 
@@ -98,7 +101,7 @@ class Nursery:
             self._socket, there = socket.socketpair()
             with there:
                 self.process = subprocess.Popen(
-                    module_command("tinylab.runs.worker"),
+                    module_command("tinylab.runs.worker", "--fork" if may_fork() else "--wait"),
                     env=module_environment(),
                     stdin=there.fileno(),
                     stdout=subprocess.DEVNULL,
@@ -106,8 +109,7 @@ class Nursery:
                     start_new_session=True,
                 )
 
-    @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the process has everything imported and may fork."""
         if not self._ready and self._socket is not None:
             with contextlib.suppress(OSError):  # it has said nothing yet
@@ -119,41 +121,51 @@ class Nursery:
 
         Raises:
             ConnectionError: the process that waited has died; a new one is started when this is called again.
+            Failure: the machine has no room for another process.
         """
         self.warm_up()
         assert self._socket is not None and self.process is not None
-        forks, process = self.ready, self.process
-        channel, there = socket.socketpair()
+        process, channel = self.process, self._socket
         try:
-            with there:
-                socket.send_fds(self._socket, [FORK if forks else SELF], [there.fileno()])
-            if not forks:
-                self._forget()  # it is the job's from now on
-                return process, channel
-            channel.settimeout(_PATIENCE)
-            said = channel.recv(_NUMBER.size, socket.MSG_WAITALL)
-            channel.settimeout(None)
-            if len(said) < _NUMBER.size:
-                raise ConnectionResetError("no process came of it")
+            if self.is_ready():
+                return self._fork(channel)
+            channel.sendall(SELF)
         except OSError as error:
-            channel.close()
-            process.kill()
-            process.wait()
-            self._forget()
+            self._forget(process)
             raise ConnectionResetError(f"the process that starts jobs is gone: {error}") from error
-        return Forked(_NUMBER.unpack(said)[0], channel), channel
+        self.process, self._socket = None, None  # they are the job's from now on
+        return process, channel
 
     def close(self) -> None:
         """Let the process end; jobs that it has forked go on."""
-        process = self.process
-        self._forget()
-        if process is not None:
-            process.wait(60)
-
-    def _forget(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        if self.process is not None:
+            if self._socket is not None:
+                self._socket.close()
+            self.process.wait(60)
         self.process, self._socket, self._ready = None, None, False
+
+    def _forget(self, process: subprocess.Popen) -> None:
+        """End a process that does not do what it should."""
+        process.kill()
+        self.close()
+
+    def _fork(self, nursery: socket.socket) -> tuple[Forked, socket.socket]:
+        channel, there = socket.socketpair()
+        try:
+            with there:
+                socket.send_fds(nursery, [FORK], [there.fileno()])
+            channel.settimeout(_PATIENCE)
+            said = channel.recv(_NEWS.size)
+            channel.settimeout(None)
+            if len(said) < _NEWS.size:
+                raise ConnectionResetError("nothing came of an order")
+            word, number = _NEWS.unpack(said)
+            if word == _FAILED:
+                raise Failure(f"there is no room for the process of a job: {os.strerror(number)}; end others first")
+            return Forked(number, channel), channel
+        except BaseException:
+            channel.close()
+            raise
 
 
 def report_ready(nursery: socket.socket) -> None:
@@ -174,7 +186,7 @@ def next_order(nursery: socket.socket) -> socket.socket | None:
         None when the app has ended: there will be no more.
     """
     forks: dict[int, socket.socket] = {}
-    with _told_of_ends() as ends, nursery:
+    with _told_of_ends() as ends:
         while True:
             news = wait([nursery, ends])
             if ends in news:
@@ -182,31 +194,54 @@ def next_order(nursery: socket.socket) -> socket.socket | None:
                 _report_ends(forks)
             if nursery not in news:
                 continue
-            word, handles, _, _ = socket.recv_fds(nursery, 1, 1)
-            if not word:
-                return None
-            channel = socket.socket(fileno=handles[0])
+            word, channel = _receive_order(nursery)
             if word == SELF:
+                return nursery
+            if word != FORK:
+                return None
+            if channel is not None and _is_fork(channel, forks):
+                nursery.close()
                 return channel
-            pid = os.fork()
-            if pid:
-                forks[pid] = channel
-                with contextlib.suppress(OSError):  # the app is gone: the fork sees that itself
-                    channel.sendall(_NUMBER.pack(pid))
-                continue
-            os.setsid()
-            for other in forks.values():  # the app takes a closed channel for an end
-                other.close()
-            return channel
+
+
+def _receive_order(nursery: socket.socket) -> tuple[bytes, socket.socket | None]:
+    """An order, b"" where the app has ended, and the channel that came with it."""
+    try:
+        word, handles, _, _ = socket.recv_fds(nursery, 1, 1)
+    except OSError:  # the app has ended before it read what was sent
+        return b"", None
+    channels = [socket.socket(fileno=handle) for handle in handles]
+    for channel in channels:
+        channel.set_inheritable(False)
+    return word, channels[0] if channels else None
+
+
+def _is_fork(channel: socket.socket, forks: dict[int, socket.socket]) -> bool:
+    """Fork; True in the new process, which has introduced itself, and False in this one, which has noted it."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        with channel, contextlib.suppress(OSError):
+            channel.sendall(_NEWS.pack(_FAILED, error.errno))
+        return False
+    if pid:
+        forks[pid] = channel
+        return False
+    os.setsid()
+    for other in forks.values():  # as long as it is open here, the app could not see that the other has ended
+        other.close()
+    with contextlib.suppress(OSError):  # the app is gone, which shows when no work comes
+        channel.sendall(_NEWS.pack(_BORN, os.getpid()))
+    return True
 
 
 def _report_ends(forks: dict[int, socket.socket]) -> None:
-    """Send the exit status of every fork that has ended down its channel."""
+    """Tell the status of every fork that has ended."""
     for pid in list(forks):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             with forks.pop(pid) as channel, contextlib.suppress(OSError):
-                channel.sendall(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+                channel.sendall(_NEWS.pack(_ENDED, os.waitstatus_to_exitcode(status)))
 
 
 @contextlib.contextmanager

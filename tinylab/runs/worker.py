@@ -1,7 +1,7 @@
-"""The process behind a job: `python -m tinylab.runs.worker RUN`, or without RUN one that waits for orders.
+"""The process behind a job: `python -m tinylab.runs.worker RUN`, or in place of RUN `--wait` or `--fork`.
 
-Who waits has first imported what jobs need, so that a job starts the moment it is ordered; `tinylab.runs.nursery` says
-how. Its standard input is the socket that orders come from; when that closes, it ends.
+These two first import what jobs need and then wait for orders, so that a job starts the moment it is ordered;
+`tinylab.runs.nursery` says how. Standard input is the socket that orders come from; when that closes, they end.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ import socket
 import sys
 from pathlib import Path
 
-from tinylab.runs.nursery import may_fork, next_order, nobody_left, report_ready
+from tinylab.runs.nursery import next_order, nobody_left, report_ready
 from tinylab.runs.threads import share_cores
-from tinylab.runs.work_order import receive_work
+from tinylab.runs.work import read_work
 
 __all__ = ["main"]
 
 _HEAVY = ("torch", "diffusers.models.modeling_utils", "peft", "sklearn.datasets", "sklearn.model_selection")
 _JOBS = ("search", "finetune", "sample", "evaluate", "cost", "compare")
-_held: list[socket.socket] = []  # open for as long as this process lives: a closed channel is the sign of its end
+_held: list[socket.socket] = []  # open for as long as this process lives: that it closes is the sign of its end
 
 
 def main() -> int:
     """Execute one run; its output goes to the run's log.txt."""
     share_cores()
-    if len(sys.argv) > 1:
-        folder = sys.argv[1]
-        _log_to(Path(folder) / "log.txt")
+    # Libraries ask for a GPU when they are imported. That must not start CUDA, which then would take no notice of which
+    # GPU a job is given later; with this, torch asks in another way.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    folder = sys.argv[1]
+    if folder in ("--wait", "--fork"):
+        folder = _wait_for_work(may_fork=folder == "--fork")
     else:
-        folder = _wait_for_work()
+        _log_to(Path(folder) / "log.txt")
     if not folder:
         return 0
     from tinylab.errors import BadRequest, Failure, Stopped
@@ -45,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def _wait_for_work() -> str:
+def _wait_for_work(*, may_fork: bool) -> str:
     """Import everything, then wait for an order; "" if none comes. What fails to import is said in the run's log."""
     nursery = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
@@ -56,7 +59,7 @@ def _wait_for_work() -> str:
             if nobody_left(nursery):
                 return ""
             importlib.import_module(module)
-        if may_fork() and not _has_accelerator():
+        if may_fork and not _has_accelerator():
             gc.collect()
             gc.freeze()  # so that a collection in a fork does not touch, and thereby copy, what it shares
             report_ready(nursery)
@@ -64,17 +67,27 @@ def _wait_for_work() -> str:
         channel = next_order(nursery)
         if channel is not None:
             _held.append(channel)
-            folder = receive_work(channel)
+            folder = read_work(channel)
         if folder:
             _log_to(Path(folder) / "log.txt")
+    _seed_anew()
     return folder
 
 
 def _has_accelerator() -> bool:
-    """Whether torch sees one of any make, whose driver would not survive a fork. Asking may start the driver."""
+    """Whether torch sees one of any make, whose driver would not survive a fork."""
     import torch
 
     return torch.accelerator.is_available()
+
+
+def _seed_anew() -> None:
+    """Have the generators that nobody seeds differ from those of other forks."""
+    import numpy as np
+    import torch
+
+    torch.seed()
+    np.random.seed()
 
 
 def _log_to(path: Path) -> None:

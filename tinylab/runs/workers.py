@@ -13,7 +13,7 @@ from tinylab.errors import BadRequest, Failure
 from tinylab.runs.endings import how_it_ended, last_exception, oom_kills
 from tinylab.runs.nursery import Forked, Nursery
 from tinylab.runs.record import Run, Status
-from tinylab.runs.work_order import work_order
+from tinylab.runs.work import as_line
 
 __all__ = ["Child", "end", "hand_over", "record_end", "record_stop"]
 
@@ -26,6 +26,7 @@ class Child:
 
     Attributes:
         asked: whether somebody here asked it to stop.
+        killed: whether it was killed then, because it did not.
     """
 
     process: subprocess.Popen | Forked
@@ -33,22 +34,27 @@ class Child:
     log_start: int = 0
     oom_before: int = field(default_factory=oom_kills)
     asked: bool = False
+    killed: bool = False
 
 
 def hand_over(nursery: Nursery, run: Run, waiting: Status) -> Child:
     """Name a process in the status of `run`, then tell it which run and which device are its own.
 
     Raises:
-        Failure: processes died as fast as they were started.
+        Failure: processes died as fast as they were started, or there is no room for another.
     """
     log = run.path / "log.txt"
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(ConnectionError, psutil.NoSuchProcess):  # it died just now
             process, channel = nursery.order()
-            child = Child(process, run, log.stat().st_size if log.is_file() else 0)
-            started = psutil.Process(process.pid).create_time()
-            run.write_status(replace(waiting, pid=process.pid, process_start=started))
-            channel.sendall(work_order(run.path, waiting.slot))
+            with contextlib.ExitStack() as on_trouble:
+                on_trouble.callback(channel.close)  # a process whose work does not come ends
+                child = Child(process, run, log.stat().st_size if log.is_file() else 0)
+                started = psutil.Process(process.pid).create_time()
+                run.write_status(replace(waiting, pid=process.pid, process_start=started))
+                channel.sendall(as_line(run.path, waiting.slot))
+                if isinstance(process, Forked):  # its end will be told there
+                    on_trouble.pop_all()
             return child
     raise Failure(
         f"the process of this job ended {_ATTEMPTS} times before it began; see why: tinylab resume {run.path}"
@@ -62,7 +68,8 @@ def end(process: subprocess.Popen | Forked | psutil.Process, grace: float) -> bo
         process.wait(grace)
     except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
         process.kill()
-        process.wait(5)
+        with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):  # it hangs in the system
+            process.wait(5)
         return True
     return False
 
@@ -72,8 +79,8 @@ def record_end(child: Child) -> None:
     code, pid = child.process.poll(), child.process.pid
     if code is None:
         return
-    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL):
-        record_stop(child.run, pid, killed=code == -signal.SIGKILL)
+    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL, 0):  # 0: nobody saw how, and it could not say it
+        record_stop(child.run, pid, killed=child.killed or code == -signal.SIGKILL)
         return
     exception = last_exception(child.run.path / "log.txt", child.log_start)
     said = how_it_ended(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
