@@ -46,6 +46,7 @@ def test_built_in_model_goes_the_whole_way(model: str, kind: str, sampler: str, 
     lab.open_tab("finetune")
     lab.wait("document.querySelector('#finetune-plan input').value.includes('Learned')")
     lab.fill("finetune-steps", "2")
+    lab.fill_more("finetune", "Scored samples", "20")
     tuned = Run.open(server.runs / lab.start("finetune"))
     lab.wait_for_state("finetune", "finished")
     assert describe_model(str(tuned.path)).depth == {stack: count // 2 for stack, count in depth.items()}
