@@ -21,7 +21,6 @@ from tinylab.config import PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.runs import launch
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.nursery import Nursery
 from tinylab.runs.owner import owner_of
 from tinylab.runs.queue import Place, line, place_of, read_line
 from tinylab.runs.record import Run, Status, own_process
@@ -35,15 +34,6 @@ def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     await_nursery()
     yield
     end_all()
-
-
-@pytest.fixture
-def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
-    """One that has not begun yet, for a test that wants to see that."""
-    nursery = Nursery()
-    monkeypatch.setattr(launch, "_nursery", nursery)
-    yield nursery
-    nursery.close()
 
 
 def python(script: str, *arguments: str) -> subprocess.Popen:
@@ -241,18 +231,6 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     assert looks and queued.status().active
 
 
-def test_the_next_process_is_ready_when_a_job_is_about_to_end(tiny_folder, runs, nursery, monkeypatch):
-    monkeypatch.setenv("TINYLAB_FORK", "0")
-    busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", seconds_left=99.0, **own_process())
-    launch.launch(short_prune(tiny_folder))
-    launch.tend()
-    assert nursery.process is None
-    busy.write_status(replace(busy.stored_status(), seconds_left=9.0))
-    launch.tend()
-    assert nursery.process.poll() is None
-    busy.write_status(Status(state="stopped"))
-
-
 def test_a_run_that_cannot_start_says_so_and_the_next_one_does(tiny_folder, runs, monkeypatch):
     for number in range(2):
         make_run(runs, short_prune(tiny_folder), f"run{number}", state="queued", queued=1.0 + number)
@@ -303,23 +281,6 @@ def test_a_number_that_another_process_has_got_is_not_taken_for_the_job(tiny_fol
     run.write_status(replace(run.stored_status(), state="running", pid=os.getpid(), process_start=1.0))
     assert run.status().state == "interrupted"
     launch.stop(run)  # and this process lives on
-
-
-def test_a_waiting_process_that_dies_is_replaced(tiny_folder):
-    waiting = launch._nursery.process
-    waiting.kill()
-    run = launch.launch(short_prune(tiny_folder))
-    assert run.stored_status().pid != waiting.pid
-    await_state(run, "finished")
-
-
-def test_a_waiting_process_ends_when_its_starter_is_gone(tmp_path):
-    code = "from tinylab.runs import launch; launch.warm_up(); print(launch._nursery.process.pid)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    pid = int(done.stdout)
-    if psutil.pid_exists(pid):
-        psutil.Process(pid).wait(60)
-    assert not psutil.pid_exists(pid)
 
 
 def test_foreign_folders_are_no_runs(runs, tiny_folder):

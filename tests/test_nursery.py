@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
+from run_folders import make_run
 
 from tinylab.config import SearchConfig
 from tinylab.errors import Failure
@@ -26,6 +28,7 @@ from tinylab.runs.devices import SLOT
 from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.nursery import FORK, READY, SELF, Nursery, may_fork, next_order
+from tinylab.runs.record import Status, own_process
 from tinylab.runs.store import list_runs
 from tinylab.runs.work import as_line, read_work
 
@@ -128,6 +131,39 @@ def test_a_setting_forbids_forks(fresh: Nursery, tiny_folder: str, monkeypatch: 
     run = launch.launch(short_prune(tiny_folder))
     assert run.stored_status().pid == waiting.pid
     await_state(run, "finished")
+
+
+def test_without_forks_the_next_process_is_ready_when_a_job_is_about_to_end(
+    fresh: Nursery, tiny_folder: str, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLAB_DEVICES", "1")
+    monkeypatch.setenv("TINYLAB_FORK", "0")
+    busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", seconds_left=99.0, **own_process())
+    launch.launch(short_prune(tiny_folder))
+    launch.tend()
+    assert fresh.process is None
+    busy.write_status(replace(busy.stored_status(), seconds_left=9.0))
+    launch.tend()
+    assert fresh.process is not None and fresh.process.poll() is None
+    busy.write_status(Status(state="stopped"))
+
+
+def test_a_waiting_process_that_dies_is_replaced(warm: Nursery, tiny_folder: str) -> None:
+    waiting = warm.process
+    assert waiting is not None
+    waiting.kill()
+    run = launch.launch(short_prune(tiny_folder))
+    assert run.stored_status().pid != waiting.pid
+    await_state(run, "finished")
+
+
+def test_a_waiting_process_ends_when_its_starter_is_gone() -> None:
+    code = "from tinylab.runs import launch; launch.warm_up(); print(launch._nursery.process.pid)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pid = int(done.stdout)
+    if psutil.pid_exists(pid):
+        psutil.Process(pid).wait(60)
+    assert not psutil.pid_exists(pid)
 
 
 @where_jobs_fork

@@ -131,7 +131,8 @@ class Nursery:
                 return self._fork(channel)
             channel.sendall(SELF)
         except OSError as error:
-            self._forget(process)
+            process.kill()
+            self.close()
             raise ConnectionResetError(f"the process that starts jobs is gone: {error}") from error
         self.process, self._socket = None, None  # they are the job's from now on
         return process, channel
@@ -143,11 +144,6 @@ class Nursery:
                 self._socket.close()
             self.process.wait(60)
         self.process, self._socket, self._ready = None, None, False
-
-    def _forget(self, process: subprocess.Popen) -> None:
-        """End a process that does not do what it should."""
-        process.kill()
-        self.close()
 
     def _fork(self, nursery: socket.socket) -> tuple[Forked, socket.socket]:
         channel, there = socket.socketpair()

@@ -70,7 +70,8 @@ def _wait_for_work(*, may_fork: bool) -> str:
             folder = read_work(channel)
         if folder:
             _log_to(Path(folder) / "log.txt")
-    _seed_anew()
+    if folder:
+        _seed_anew()
     return folder
 
 
