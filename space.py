@@ -11,7 +11,7 @@ import os
 import app.__main__ as lab  # isort: skip  # first: it keeps the libraries off the network
 import spaces  # before anything imports torch
 
-from tinylab.runs.in_process import execute_here, run_here
+from tinylab.launch.in_process import execute_here, run_here
 
 __all__ = ["KINDS", "SECONDS", "main", "on_gpu"]
 

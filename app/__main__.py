@@ -13,16 +13,16 @@ def main() -> None:
     """Build and serve the page until interrupted."""
     from starlette.middleware import Middleware
 
-    from app.downloads import ROUTES
-    from app.early import EarlyScript
-    from app.house import house
-    from app.offline import fetch_nothing
+    from app.access.downloads import ROUTES
+    from app.access.offline import fetch_nothing
+    from app.access.settings import house
+    from app.access.uploads import UploadGate, largest_upload
+    from app.access.visitors import VisitorCookie
+    from app.access.watchdog import watch
+    from app.page.head_script import EarlyScript
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
-    from app.uploads import UploadGate, largest_upload
-    from app.visitors import VisitorCookie
-    from app.warden import watch
-    from tinylab.runs.launch import tend_always, warm_up
+    from tinylab.launch.launch import tend_always, warm_up
     from tinylab.runs.trash import WEEK, empty_trash
 
     fetch_nothing()

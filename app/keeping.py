@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from app.room import check_room, room
-from app.visitors import Visitor
+from app.access.quota import check_room, room
+from app.access.visitors import Visitor
+from tinylab.archive.unpack import LARGEST, import_archive
 from tinylab.errors import BadRequest
 from tinylab.reports.readable import check_readable
 from tinylab.runs.about import describe
 from tinylab.runs.disk import thin
 from tinylab.runs.owner import write_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.store import unguessable
 from tinylab.runs.trash import Trashed, delete, find_trashed, restore
-from tinylab.runs.unpack import LARGEST, import_archive
 
 __all__ = ["carry_out", "take_in"]
 

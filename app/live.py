@@ -18,15 +18,14 @@ import orjson
 from fastapi import Response
 from gradio.i18n import I18nData
 
-from app.answers import ReadyAnswers
-from app.beside import Beside, nothing_beside
-from app.crowd import Crowd
-from app.run_ids import UNREADABLE
+from app.access.run_ids import UNREADABLE
+from app.access.visitors import Visitor, visitor_of
+from app.page.answer_cache import Crowd, ReadyAnswers
+from app.page.comparison import Beside, nothing_beside
 from app.texts import english
-from app.views.waiting import waiting_words
-from app.visitors import Visitor, visitor_of
-from tinylab.runs.moment import AT_REST, moments, run_at
-from tinylab.runs.record import Run
+from app.views.parts import waiting_words
+from tinylab.runs.replay import AT_REST, moments, run_at
+from tinylab.runs.run import Run
 
 __all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "poll"]
 

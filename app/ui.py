@@ -8,14 +8,14 @@ from typing import Any
 import gradio as gr
 import plotly
 
-from app.context import attach
-from app.lab import Lab, model_chip
-from app.line import line_chip
-from app.links import link_keeper
+from app.access.links import link_keeper
+from app.access.visitors import visitor_of
+from app.page.context import attach
+from app.page.lab import Lab, model_chip
+from app.page.queue_chip import line_chip
+from app.page.tools import tools
 from app.tabs import TABS
 from app.texts import text, words_script
-from app.tools import tools
-from app.visitors import visitor_of
 
 __all__ = ["CSS", "HEAD", "THEME", "build_page"]
 

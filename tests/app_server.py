@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from tinylab.errors import BadRequest
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["AppServer", "running_app"]
 

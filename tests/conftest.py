@@ -13,9 +13,9 @@ import torch
 from tiny_sizes import TINY, TINY_MAR
 
 from tinylab.models.base import Denoiser
-from tinylab.models.dit import DiT
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import model_class, save_model
+from tinylab.models.networks.dit import DiT
 
 
 def pytest_configure() -> None:

@@ -24,8 +24,8 @@ from disk_events import watch
 from tiny_sizes import TINY
 from tqdm import tqdm
 
-from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 
 __all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny"]
 
@@ -34,8 +34,8 @@ SHORT = ("--batch-size", "4", "--checkpoint-every", "2", "--log-every", "1", "--
 
 _PRELOAD = (
     *("torch", "diffusers.models.modeling_utils", "peft", "sklearn.datasets", "safetensors.torch", "accelerate"),
-    *("tinylab.cli", "tinylab.runs.execute", "tinylab.runs.jobs.search", "tinylab.runs.jobs.finetune"),
-    *("tinylab.runs.jobs.train", "tinylab.models.dit", "tinylab.training.lora"),
+    *("tinylab.cli", "tinylab.jobs.execute", "tinylab.jobs.search", "tinylab.jobs.finetune"),
+    *("tinylab.jobs.train", "tinylab.models.networks.dit", "tinylab.training.search"),
 )
 _NEEDS_ROOM = ("create", "mkdir", "fsync", "tensors")
 

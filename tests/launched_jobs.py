@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from tinylab.config import PruneConfig, SearchConfig
-from tinylab.runs import launch
+from tinylab.launch import launch
+from tinylab.launch.fork_server import may_fork
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.nursery import may_fork
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.store import list_runs
 
 __all__ = ["await_nursery", "await_state", "await_steps", "end_all", "long_search", "short_prune"]

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 from run_folders import make_run
 
+from tinylab.archive.archive import pack
 from tinylab.config import SearchConfig
-from tinylab.runs.archive import pack
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.training.recorder import StepRecord
 
 __all__ = [

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.house import House, house
+from app.access.settings import House, house
 
 __all__ = ["public_house"]
 

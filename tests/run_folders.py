@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinylab.config import JobConfig
-from tinylab.runs.record import Run, Status
+from tinylab.runs.run import Run, Status
 
 __all__ = ["make_run"]
 

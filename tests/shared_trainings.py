@@ -22,9 +22,9 @@ from torch import Tensor
 from tinylab.config import SearchConfig, TrainConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
+from tinylab.distributed import meet
 from tinylab.errors import BadRequest, Stopped
 from tinylab.models.load import load_model
-from tinylab.together import meet
 from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import run_loop

@@ -10,7 +10,7 @@ from tinylab.models.base import Denoiser
 from tinylab.pruning.depth_mask import DepthMask
 from tinylab.pruning.gates import gated
 from tinylab.pruning.layout import Layout
-from tinylab.training.lora import add_lora
+from tinylab.training.search import add_lora
 
 __all__ = ["WEIGHTS", "count_rows", "difference", "draw_masks", "move_weights", "step"]
 

@@ -12,8 +12,8 @@ from tinylab.cli import main
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.runs.about import About, about, describe
-from tinylab.runs.record import Run
-from tinylab.runs.searching import has_words
+from tinylab.runs.run import Run
+from tinylab.runs.store import has_words
 
 
 @pytest.fixture

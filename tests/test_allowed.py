@@ -10,10 +10,10 @@ import pytest
 from public_lab import public_house
 from run_folders import make_run
 
-from app.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
-from app.house import House, Limits
-from app.room import check_room
-from app.visitors import HOME, Visitor
+from app.access.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
+from app.access.quota import check_room
+from app.access.settings import House, Limits
+from app.access.visitors import HOME, Visitor
 from tinylab.config import (
     CompareConfig,
     CostConfig,
@@ -24,11 +24,11 @@ from tinylab.config import (
     SearchConfig,
 )
 from tinylab.errors import BadRequest
-from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.owner import set_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)
 

@@ -11,17 +11,17 @@ import gradio as gr
 import pytest
 from run_folders import make_run
 
-from app.lab import Lab, Menu
-from app.messages import confirm, problem
-from app.panel import JobPanel, launch_form
+from app.access.visitors import HOME
+from app.page.lab import Lab, Menu
+from app.page.messages import confirm, problem
+from app.page.panel import JobPanel, launch_form
 from app.tabs import TABS, compare, finetune, generate, load, measure_cost, measure_quality, search
 from app.ui import CSS, HEAD, build_page
 from app.views import search as search_view
-from app.visitors import HOME
 from tinylab.config import CostConfig, EvaluateConfig, JobConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
-from tinylab.runs.record import own_process
+from tinylab.runs.run import own_process
 
 KINDS = ("search", "compare", "finetune", "sample", "evaluate", "cost")
 

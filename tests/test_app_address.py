@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from run_folders import make_run
 
-from app.context import Attachment, attach
-from app.run_ids import known_run
-from app.visitors import HOME
+from app.access.run_ids import known_run
+from app.access.visitors import HOME
+from app.page.context import Attachment, attach
 from tinylab.config import FinetuneConfig, PruneConfig, SampleConfig, SearchConfig, config_types
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
-from tinylab.runs.record import own_process
+from tinylab.runs.run import own_process
 
 NO_RUNS = {"search": "", "compare": "", "finetune": "", "sample": "", "evaluate": "", "cost": ""}
 NO_IDS = ["", ".", "..", "../a", "a/b", "/etc/passwd", "a\0b", ".hidden", "unknown", None, 3, True, {"run": "a"}, ["a"]]

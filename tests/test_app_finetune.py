@@ -10,12 +10,12 @@ from typing import Any, get_args
 import gradio as gr
 import pytest
 
-from app.panel import launch_form
+from app.access.visitors import HOME
+from app.page.panel import launch_form
 from app.tabs.finetune import make_config
 from app.tabs.finetune_fields import more_fields, only_used, plain_fields, recipe_values
 from app.texts import english
 from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use, setting_words
-from app.visitors import HOME
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import FINETUNE_RECIPES, finetune_config

@@ -14,18 +14,18 @@ import gradio as gr
 import pytest
 from run_folders import make_run
 
-from app.beside import BesideMenu, other_run
+from app.access.visitors import HOME
 from app.live import poll
+from app.page.comparison import BesideMenu, other_run
 from app.tabs.finetune import beside_menu
 from app.views import finetune
-from app.visitors import HOME
 from tinylab.config import SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.presets import finetune_config
-from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
-from tinylab.runs.record import Run, Status, own_process
+from tinylab.runs.run import Run, Status, own_process
 from tinylab.training.recorder import StepRecord
 
 EVIL = "<img src=x onerror=alert(1)>"

@@ -15,19 +15,19 @@ import gradio as gr
 import pytest
 from run_folders import make_run
 
-from app.beside import named_row
+from app.access.visitors import HOME
 from app.live import poll
+from app.page.comparison import named_row
 from app.tabs import measure_cost as measure_cost_tab
 from app.tabs import measure_quality as measure_quality_tab
 from app.views import measure_cost, measure_quality
 from app.views.names import run_label
-from app.visitors import HOME
 from tinylab.config import CostConfig, EvaluateConfig, JobConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.reports.tables import cost_table, score_table, size_table
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 VIEWS: dict[str, Any] = {"evaluate": measure_quality, "cost": measure_cost}
 EVIL = "<img src=x onerror=alert(1)>"

@@ -14,18 +14,17 @@ from fastapi.testclient import TestClient
 from run_folders import make_run
 
 import app.live as live
-from app.answers import ReadyAnswers
-from app.beside import named_row, nothing_beside, other_run
-from app.crowd import Crowd
+from app.access.visitors import HOME, Visitor
 from app.live import MOST_FRAMES, Payload, answer, frames, live_panel, poll
+from app.page.answer_cache import Crowd, ReadyAnswers
+from app.page.comparison import named_row, nothing_beside, other_run
 from app.texts import text
 from app.views import compare, finetune, search
-from app.visitors import HOME, Visitor
 from tinylab.config import SearchConfig
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.moment import moments, run_at
-from tinylab.runs.record import Run, own_process
 from tinylab.runs.recordings import recording
+from tinylab.runs.replay import moments, run_at
+from tinylab.runs.run import Run, own_process
 from tinylab.training.recorder import StepRecord
 
 SEARCH, COMPARE, FINETUNE = (f"recorded-{kind}-digits-dit" for kind in ("search", "compare", "finetune"))

@@ -15,17 +15,17 @@ from run_folders import make_run
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app.downloads import ROUTES
-from app.house import house
+from app.access.downloads import ROUTES
+from app.access.settings import house
+from app.access.visitors import COOKIE, HOME, Visitor, visitor_of
 from app.tabs.runs import answer, obey, upload
 from app.texts import LANGUAGES, entries
 from app.views.runs import PAGE
-from app.visitors import COOKIE, HOME, Visitor, visitor_of
 from tinylab.config import CompareConfig, FinetuneConfig, PruneConfig, SearchConfig
 from tinylab.runs.about import about, describe
 from tinylab.runs.owner import owner_of, write_owner
-from tinylab.runs.record import Run, own_process
 from tinylab.runs.recordings import recordings
+from tinylab.runs.run import Run, own_process
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import delete, list_trash
 

@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from app.access.uploads import convert_upload
+from app.access.visitors import HOME
 from app.tabs.load import upload
-from app.uploads import convert_upload
-from app.visitors import HOME
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
-from tinylab.models.published_export import export_published
+from tinylab.models.published.published_export import export_published
 
 
 @pytest.fixture

@@ -16,21 +16,21 @@ import gradio as gr
 import pytest
 from run_folders import make_run
 
-from app import menus
-from app.beside import named_row, nothing_beside
+from app.access.visitors import HOME
 from app.live import poll
+from app.page import menus
+from app.page.comparison import named_row, nothing_beside
 from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
 from app.views.names import run_label
-from app.visitors import HOME
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.reports.names import duration, method_label, model_label
 from tinylab.reports.tables import comparison_table, samples_table
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run, Status, own_process
+from tinylab.runs.run import Run, Status, own_process
 
 VIEWS: dict[str, Any] = {"search": search, "compare": compare, "finetune": finetune, "sample": generate}
 EVIL = "<img src=x onerror=alert(1)>"

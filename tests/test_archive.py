@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from packed_runs import archived, contents, full_run, metrics_file, png, rewritten, tensor_file, write_zip
 
+from tinylab.archive import unpack
+from tinylab.archive.archive import archive_name, pack
+from tinylab.archive.unpack import import_archive
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest, Failure
-from tinylab.runs import unpack
 from tinylab.runs.about import About, about, describe
-from tinylab.runs.archive import archive_name, pack
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
-from tinylab.runs.record import Run
 from tinylab.runs.recordings import recordings
+from tinylab.runs.run import Run
 from tinylab.runs.store import list_runs
-from tinylab.runs.unpack import import_archive
 from tinylab.training.recorder import StepRecord
 
 TOP = "search-1/"

@@ -11,6 +11,7 @@ import pytest
 from encode_inputs import make_autoencoder, make_pictures
 from packed_runs import archived
 
+from tinylab.archive.unpack import import_archive
 from tinylab.config import (
     CompareConfig,
     CostConfig,
@@ -26,14 +27,13 @@ from tinylab.config import (
     TrainConfig,
     config_types,
 )
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.reports.readable import check_readable
 from tinylab.reports.sections import section_of
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.trash import delete
-from tinylab.runs.unpack import import_archive
 
 SHORT: dict[str, Any] = {"steps": 2, "batch_size": 8, "threads": 1}
 FINE: dict[str, Any] = {"lr": 1e-3, "warmup": 0}

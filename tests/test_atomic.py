@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tinylab import atomic
 from tinylab.errors import BadRequest, Failure
+from tinylab.files import atomic
 
 
 def names(folder: Path) -> list[str]:
@@ -133,7 +133,7 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path: Pa
     atomic.write_text(tmp_path / "a", "kept")
     (tmp_path / ".hidden").touch()
     script = (
-        "import os, pathlib, sys; from tinylab import atomic\n"
+        "import os, pathlib, sys; from tinylab.files import atomic\n"
         "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "if sys.argv[2] == 'file': atomic.write_text(folder / 'a', 'new')\n"

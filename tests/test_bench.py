@@ -19,9 +19,9 @@ from tinylab.bench.subject import build_model, prepare
 from tinylab.cli import main
 from tinylab.errors import BadRequest
 from tinylab.metrics.cost import count_flops, peak_flops
-from tinylab.models.dit import DiT
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.gates import gated
-from tinylab.training.compiled import CompiledBlocks
+from tinylab.training.precision import CompiledBlocks
 
 TINY = {"width": 16, "tokens": 4, "blocks": 4, "heads": 2, "batches": (6,), "rounds": 1, "device": "cpu"}
 TINY_FLAGS = ["--width", "16", "--tokens", "4", "--blocks", "4", "--heads", "2", "--batch", "6", "--rounds", "2"]

@@ -11,8 +11,8 @@ import torch
 
 from tinylab.bench.pipeline_sides import Sides
 from tinylab.cli import main
-from tinylab.models.dit import DiT
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.sampling.generate import Settings
 
 THOUSAND = {"num_classes": 1000, "in_channels": 4}

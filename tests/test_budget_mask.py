@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.budget_mask import BudgetMask, whole_costs
+from tinylab.pruning.budget_mask import BudgetMask, mask_for, whole_costs
 from tinylab.pruning.estimators import ESTIMATORS
 from tinylab.pruning.layout import Layout
-from tinylab.pruning.mask_for import mask_for
 
 TWO = {"encoder": 3, "decoder": 4}
 CASES = {

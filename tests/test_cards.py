@@ -11,10 +11,10 @@ from tinylab.cli import main
 from tinylab.cli.fields import config_of
 from tinylab.cli.parser import build_parser
 from tinylab.config import FinetuneConfig
+from tinylab.jobs.cards import shallow_card, training_card
 from tinylab.presets import TRAIN_PRESETS, train_config
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.cards import shallow_card, training_card
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 def plan(model: str, method: str = "oracle", **details: object) -> DepthPlan:

@@ -13,15 +13,15 @@ from safetensors.torch import load_file
 
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.models.dit import DiT
+from tinylab.jobs.checks import check
+from tinylab.jobs.compare.cell import standard_error
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import JOBS, execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.checks import check
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import JOBS, execute, start_run
-from tinylab.runs.jobs.compare.rows import standard_error
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 THREE: dict[str, Any] = {

@@ -11,12 +11,12 @@ from run_folders import make_run
 
 from tinylab.config import CompareConfig, StudyConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.checks import check
+from tinylab.jobs.execute import execute, start_run
+from tinylab.jobs.ground_truth import CANDIDATES, GroundTruth, Place, recipe_of
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.checks import check
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.ground_truth import CANDIDATES, GroundTruth, Place, recipe_of
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 DEPTH = {"blocks": 4}
 ROWS = [  # all ways to keep two of four blocks: loss right after the cut, and fine-tuned

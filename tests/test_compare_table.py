@@ -12,7 +12,7 @@ from run_folders import make_run
 from tinylab.cli import main
 from tinylab.config import CompareConfig, PruneConfig
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 def row(method: str, before: float, after: float | None, cells: list[dict[str, Any]], **more: Any) -> dict[str, Any]:

@@ -19,15 +19,15 @@ from torch import Tensor
 
 from tinylab.cli import main
 from tinylab.errors import BadRequest
-from tinylab.models import unpickle
 from tinylab.models.base import Denoiser
-from tinylab.models.convert import convert
-from tinylab.models.dit import DiT
 from tinylab.models.export import EXPORTS
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import load_model, model_class, save_model
-from tinylab.models.published import Hints
-from tinylab.models.published_export import export_published
+from tinylab.models.networks.dit import DiT
+from tinylab.models.published import unpickle
+from tinylab.models.published.convert import convert
+from tinylab.models.published.published import Hints
+from tinylab.models.published.published_export import export_published
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 

@@ -16,15 +16,14 @@ from tinylab.cli import main
 from tinylab.cli.cost_table import explanations
 from tinylab.config import CostConfig
 from tinylab.errors import BadRequest, Stopped
+from tinylab.jobs.check_costs import check_costs
+from tinylab.jobs.cost.contenders import contenders_of, every_second_block, load_or_build
+from tinylab.jobs.cost.measure import measure_costs
+from tinylab.jobs.cost.timing import Timing, speedup
+from tinylab.jobs.execute import execute, start_run
 from tinylab.metrics.cost import count_parameters
 from tinylab.models.base import Denoiser
 from tinylab.models.load import save_model
-from tinylab.runs.check_costs import check_costs
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.jobs.cost.contenders import contenders_of, every_second_block
-from tinylab.runs.jobs.cost.measure import measure_costs
-from tinylab.runs.jobs.cost.models import load_or_build
-from tinylab.runs.jobs.cost.timing import Timing, speedup
 from tinylab.sampling.generate import Settings, generate
 
 PARTS = ("blocks", "embedders", "head")

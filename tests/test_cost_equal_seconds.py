@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tinylab.config import CostConfig
+from tinylab.jobs.check_costs import check_costs
+from tinylab.jobs.cost.contenders import Contender
+from tinylab.jobs.cost.equal_seconds import compare_at_equal_seconds, steps_that_fit
+from tinylab.jobs.cost.measure import measure_costs
+from tinylab.jobs.cost.timing import Ticker
 from tinylab.metrics.fidelity.extractors import open_extractor
 from tinylab.metrics.fidelity.reference import open_reference, reference_features
 from tinylab.metrics.fidelity.scores import score
 from tinylab.models.base import Denoiser
 from tinylab.models.load import save_model
-from tinylab.runs.check_costs import check_costs
-from tinylab.runs.jobs.cost.contenders import Contender
-from tinylab.runs.jobs.cost.equal_seconds import compare_at_equal_seconds, steps_that_fit
-from tinylab.runs.jobs.cost.measure import measure_costs
-from tinylab.runs.jobs.cost.ticker import Ticker
 from tinylab.sampling.caches import CacheSpec
 from tinylab.sampling.generate import Settings
 from tinylab.sampling.images import to_uint8

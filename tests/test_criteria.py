@@ -10,9 +10,8 @@ from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
 from tinylab.pruning.criteria import CRITERIA, Request
 from tinylab.pruning.criteria.base import keep_highest
-from tinylab.pruning.criteria.block_changes import block_changes
-from tinylab.pruning.criteria.influence import turn
-from tinylab.pruning.criteria.oracle import oracle_indices
+from tinylab.pruning.criteria.block_changes import block_changes, turn
+from tinylab.pruning.criteria.placement import oracle_indices
 from tinylab.pruning.layout import Layout
 
 

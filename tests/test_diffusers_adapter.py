@@ -21,7 +21,7 @@ from tinylab.pruning.gates import gated
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.training.lora import add_lora
+from tinylab.training.search import add_lora
 
 NAMES = sorted(TINY_TRANSFORMERS)
 every_class = pytest.mark.parametrize("name", NAMES)

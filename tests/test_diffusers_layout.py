@@ -19,12 +19,12 @@ from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.catalog import WEIGHTS_FILE
-from tinylab.models.diffusers_folder import describe_diffusers, is_diffusers
-from tinylab.models.diffusers_layout import from_diffusers, to_diffusers
-from tinylab.models.dit import DiT
+from tinylab.models.diffusers.folder import describe_diffusers, is_diffusers
+from tinylab.models.diffusers.layout import from_diffusers, to_diffusers
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.sampling import ancestral
+from tinylab.sampling import gaussian
 
 EPS = 1e-6
 # One in which no two sizes are equal, so that no mistake of shape can hide.
@@ -219,7 +219,7 @@ def test_scheduler_beside_it_is_the_published_sampler(
             output = tiny_dit(expected, t.expand(3), y)
             noise = torch.randn(x.shape, generator=same) if index else torch.zeros_like(x)
             x = scheduler.step(output, t, expected, generator=generator).prev_sample
-            expected = ancestral.step(chain, output, expected, index, noise)
+            expected = gaussian.ddpm_step(chain, output, expected, index, noise)
             assert torch.allclose(x, expected, rtol=1e-4, atol=1e-4)
 
 

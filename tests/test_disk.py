@@ -16,9 +16,9 @@ from run_folders import make_run
 from tinylab.cli import main
 from tinylab.config import FinetuneConfig, SearchConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.execute import execute, start_run
 from tinylab.runs.disk import disk_use, folder_bytes, thin, usage
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run, own_process
+from tinylab.runs.run import Run, own_process
 from tinylab.runs.trash import delete
 
 
@@ -96,7 +96,7 @@ def test_run_at_work_is_not_thinned(runs: Path) -> None:
 def stop_after(run: Run, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute a run up to a step, as if somebody asked it to stop there."""
     from tinylab.errors import Stopped
-    from tinylab.runs.context import JobContext
+    from tinylab.jobs.context import JobContext
 
     def should_stop(self: Any) -> bool:
         return self._status.step >= step

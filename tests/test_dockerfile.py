@@ -75,7 +75,7 @@ def test_a_command_must_stand_as_json() -> None:
         ("tinylab/tests/x.py", False),
         ("app/__pycache__/x.pyc", True),
         ("runs/my/config.json", True),
-        ("tinylab/runs/queue.py", False),
+        ("tinylab/launch/queue.py", False),
         ("keep.md", False),
         ("other.md", True),
     ],
@@ -105,7 +105,7 @@ def test_only_a_user_that_was_made_can_be_taken(image: Image) -> None:
 
 def test_the_context_has_what_the_lab_needs_and_no_more() -> None:
     context = set(context_files(ROOT))
-    assert {"README.md", "pyproject.toml", "requirements.txt", "app/__main__.py", "tinylab/runs/worker.py"} <= context
+    assert {"README.md", "pyproject.toml", "requirements.txt", "app/__main__.py", "tinylab/launch/worker.py"} <= context
     assert any(path.startswith("assets/digits-dit/") for path in context)
     assert not [path for path in context if path.startswith(("tests/", ".git", ".ci/", "docs/", "runs/"))]
 

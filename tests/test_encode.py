@@ -28,12 +28,12 @@ from tinylab.data.crop import center_crop
 from tinylab.data.latents import open_latents
 from tinylab.data.shards import ShardFolder
 from tinylab.errors import BadRequest, Stopped
-from tinylab.models.autoencoder import load_autoencoder
-from tinylab.models.autoencoder_catalog import describe_autoencoder
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import execute, start_run
+from tinylab.models.autoencoder.catalog import describe_autoencoder
+from tinylab.models.autoencoder.load import load_autoencoder
 from tinylab.models.catalog import WEIGHTS_FILE
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 @pytest.fixture

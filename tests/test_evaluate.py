@@ -15,10 +15,10 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import EvaluateConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.runs.checks import check
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.jobs.checks import check
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import execute, start_run
+from tinylab.runs.run import Run
 
 QUICK: dict[str, Any] = {"n": 24, "steps": 2, "batch_size": 10, "resamples": 0, "threads": 1, "device": "cpu"}
 

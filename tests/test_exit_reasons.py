@@ -15,11 +15,12 @@ from launched_jobs import await_nursery, await_state, await_steps, end_all, long
 from run_folders import make_run
 
 from tinylab.config import PruneConfig
-from tinylab.runs import endings, launch
-from tinylab.runs.endings import how_it_ended, last_exception, oom_kills, out_of_memory
-from tinylab.runs.nursery import Nursery
-from tinylab.runs.record import Run, Status
-from tinylab.runs.workers import Child, record_end
+from tinylab.launch import launch
+from tinylab.launch.fork_server import Nursery
+from tinylab.launch.handover import Child, record_end
+from tinylab.runs import exit_reasons
+from tinylab.runs.exit_reasons import how_it_ended, last_exception, oom_kills, out_of_memory
+from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
 MEND = "free some and resume it, or start anew with fewer images a step"
@@ -83,8 +84,8 @@ def test_a_job_for_which_memory_is_too_small_says_the_mend(tiny_folder: str, run
     config = PruneConfig.create(model=tiny_folder, keep=2, samples=1_000_000, threads=1)
     run = Run.create(runs / "large", config)
     script = (
-        "import resource, sys, pathlib, torch; import tinylab.runs.jobs.prune, sklearn.datasets\n"
-        "from tinylab.runs.execute import execute; from tinylab.runs.record import Run\n"
+        "import resource, sys, pathlib, torch; import tinylab.jobs.prune, sklearn.datasets\n"
+        "from tinylab.jobs.execute import execute; from tinylab.runs.run import Run\n"
         "held = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))\n"
         "execute(Run(pathlib.Path(sys.argv[1])), quiet=True)"
@@ -187,9 +188,9 @@ def test_the_counter_of_this_container_goes_before_that_of_the_machine(
     (tmp_path / "lab").mkdir()
     (tmp_path / "groups").write_text("0::/lab\n")
     (tmp_path / "machine").write_text("nr_free_pages 5\noom_kill 70\n")
-    monkeypatch.setattr(endings, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(endings, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(endings, "_MACHINE", tmp_path / "machine")
+    monkeypatch.setattr(exit_reasons, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(exit_reasons, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(exit_reasons, "_MACHINE", tmp_path / "machine")
     assert oom_kills() == 70
     (tmp_path / "lab" / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n")
     assert oom_kills() == 2

@@ -13,8 +13,8 @@ from tinylab.data.digits import load_digits
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.extractors import Extractor, open_extractor
 from tinylab.metrics.fidelity.features import Features, Moments, Statistics
-from tinylab.metrics.fidelity.halves import halves
 from tinylab.metrics.fidelity.reference import Reference, floor, open_reference, reference_features
+from tinylab.metrics.fidelity.resampling import halves
 from tinylab.metrics.fidelity.scores import score
 
 READER_METRICS = ("fid", "kid", "is", "precision", "recall", "accuracy")

@@ -8,13 +8,11 @@ import scipy.linalg
 import torch
 
 from tinylab.errors import BadRequest
+from tinylab.metrics.fidelity.distances import frechet_distance, kernel_distance, measure_frechet, measure_kernel
 from tinylab.metrics.fidelity.features import Features, Moments
-from tinylab.metrics.fidelity.frechet import frechet_distance, measure_frechet
-from tinylab.metrics.fidelity.half_samples import resamples_within_reach
-from tinylab.metrics.fidelity.kernel import measure_kernel
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS, METRICS, check_metrics
+from tinylab.metrics.fidelity.resampling import resamples_within_reach
 from tinylab.metrics.fidelity.scores import Score, score, warnings_for
-from tinylab.metrics.kernel_distance import kernel_distance
 
 PICTURE_METRICS = ("fid", "sfid", "kid", "is", "precision", "recall", "accuracy")
 

@@ -10,8 +10,8 @@ from run_folders import make_run
 
 from tinylab.config import PruneConfig
 from tinylab.errors import BadRequest
-from tinylab.file_cache import FileCache
-from tinylab.runs.record import Status
+from tinylab.files.file_cache import FileCache
+from tinylab.runs.run import Status
 from tinylab.runs.store import list_runs
 
 BY_HAND = PruneConfig.create(indices=(0, 2))

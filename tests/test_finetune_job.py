@@ -9,13 +9,13 @@ import pytest
 
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
-from tinylab.json_file import read_object
+from tinylab.files.json_file import read_object
+from tinylab.jobs.checks import check
+from tinylab.jobs.execute import execute, start_run
 from tinylab.metrics.layer_activations import activations_from_json
 from tinylab.models.load import load_model
-from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
-from tinylab.runs.checks import check
-from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader
+from tinylab.runs.run import ACTIVATIONS, SNAPSHOTS
 
 QUICK: dict[str, Any] = {"steps": 3, "batch_size": 4, "threads": 1, "log_every": 1, "snapshot_every": 2}
 HALVES = {

@@ -15,7 +15,7 @@ from run_contents import checkpoints_of, differences, leftovers
 from small_disk import mount_small, resize
 
 from tinylab.cli import main
-from tinylab.runs.record import Run, Status
+from tinylab.runs.run import Run, Status
 from tinylab.training.checkpointing import latest_checkpoint
 
 pytestmark = pytest.mark.slow

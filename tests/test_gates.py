@@ -8,7 +8,7 @@ import pytest
 import torch
 from golden_values import load_golden, relative_error
 
-from tinylab.models.dit import DiT
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.depth_mask import DepthMask, MaskGroup, gumbel_noise
 from tinylab.pruning.gates import WAYS, gated
 from tinylab.pruning.layout import Layout

@@ -13,7 +13,7 @@ from tinylab.diffusion import objective_for
 from tinylab.diffusion.base import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion, _discretised_log_likelihood, _normal_kl
 from tinylab.errors import BadRequest
-from tinylab.models.dit import DiT
+from tinylab.models.networks.dit import DiT
 
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
 PRODUCT = torch.cumprod(1 - BETAS, dim=0)

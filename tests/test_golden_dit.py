@@ -8,8 +8,8 @@ from golden_values import Golden, load_golden, relative_error
 
 from tinylab.diffusion import Draw, Losses
 from tinylab.diffusion.gaussian import GaussianDiffusion
-from tinylab.models.dit import DiT
-from tinylab.sampling.drawing import GivenNoise
+from tinylab.models.networks.dit import DiT
+from tinylab.sampling.base import GivenNoise
 from tinylab.sampling.generate import Settings, generate
 
 FORWARD, GRADIENT = 1e-5, 1e-4  # largest relative errors, as the golden values' own notes demand

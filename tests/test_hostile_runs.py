@@ -12,10 +12,10 @@ from packed_runs import archived, full_run
 from public_lab import public_house
 from run_folders import make_run
 
-from app.allowed import check_allowed, check_may_go_on
+from app.access.allowed import check_allowed, check_may_go_on
+from app.access.visitors import HOME, Visitor
 from app.keeping import take_in
 from app.views import search
-from app.visitors import HOME, Visitor
 from tinylab.config import CostConfig, FinetuneConfig, JobConfig, RecipesConfig, SearchConfig, StudyConfig, TrainConfig
 from tinylab.errors import BadRequest
 from tinylab.models.families import MOST_BLOCKS, history_fits
@@ -26,7 +26,7 @@ from tinylab.reports.readable import check_readable
 from tinylab.reports.reading import searched_depth
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.owner import owner_of, set_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.store import new_run
 from tinylab.training.recorder import StepRecord
 
@@ -104,7 +104,7 @@ def test_plan_of_a_run_is_weighed_too(runs: Path, monkeypatch: pytest.MonkeyPatc
     DepthPlan.of([0, 1], {"blocks": 12}, "by hand", model="digits-dit").save(searched.plan_path)
     with public_house(monkeypatch, TINYLAB_MAX_WEIGHTS="1"):
         check_allowed(FinetuneConfig.create(steps=9, run="searched"), ANNA)
-    monkeypatch.setattr("app.allowed.describe_model", lambda name: type("Info", (), {"parameters": 2e6}))
+    monkeypatch.setattr("app.access.allowed.describe_model", lambda name: type("Info", (), {"parameters": 2e6}))
     with public_house(monkeypatch, TINYLAB_MAX_WEIGHTS="1"), pytest.raises(BadRequest, match="at most 1 million"):
         check_allowed(FinetuneConfig.create(steps=9, run="searched"), ANNA)
 
@@ -143,5 +143,5 @@ def test_times_of_a_run_that_was_taken_in_are_possible(runs: Path, tmp_path: Pat
 
 
 def test_labels_ask_nobody_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinylab.models.hub.fetch", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("tinylab.models.hub.transfer.fetch", lambda *_: pytest.fail("the Hub was asked"))
     assert names.model_label("hub:org/model@0123456789abcdef0123456789abcdef01234567")

@@ -12,12 +12,12 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, TrainConfig
 from tinylab.errors import BadRequest, Stopped
+from tinylab.jobs.checks import check
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import JOBS, execute, start_run
 from tinylab.models.load import save_model
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.checks import check
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import JOBS, execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 SHORT = {"batch_size": 4, "threads": 1}
 

@@ -7,7 +7,7 @@ import torch
 
 from tinylab.data.digits import load_digits
 from tinylab.metrics.digit_fidelity import DigitFidelity
-from tinylab.metrics.kernel_distance import kernel_distance
+from tinylab.metrics.fidelity.distances import kernel_distance
 from tinylab.models.load import load_model, load_reader
 
 

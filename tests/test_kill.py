@@ -14,7 +14,7 @@ import pytest
 from killed_jobs import FINETUNE, SHORT, Moment, resume_command, run_job, save_tiny
 from run_contents import checkpoints_of, differences, leftovers
 
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

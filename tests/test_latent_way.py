@@ -15,7 +15,7 @@ from PIL import Image
 
 from tinylab.cli import main
 from tinylab.data.latents import open_latents
-from tinylab.models.autoencoder import load_autoencoder
+from tinylab.models.autoencoder.load import load_autoencoder
 from tinylab.models.load import load_model, save_model
 
 LATENT = {"input_size": 8, "in_channels": 4, "num_classes": 3}

@@ -21,7 +21,7 @@ from tinylab.data.latent_index import LatentIndex, Shard, read_index, shard_name
 from tinylab.data.latents import LatentSet, open_latents
 from tinylab.data.shards import ShardFolder, file_digest
 from tinylab.errors import BadRequest
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 SHAPE = (4, 2, 2)
 

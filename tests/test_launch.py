@@ -19,11 +19,11 @@ from run_folders import make_run
 
 from tinylab.config import PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
-from tinylab.runs import launch
+from tinylab.launch import launch
+from tinylab.launch.queue import Place, line, place_of, read_line
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.owner import owner_of
-from tinylab.runs.queue import Place, line, place_of, read_line
-from tinylab.runs.record import Run, Status, own_process
+from tinylab.runs.run import Run, Status, own_process
 from tinylab.runs.store import find_run, list_runs
 
 
@@ -169,7 +169,7 @@ def test_a_run_outside_the_runs_folder_cannot_wait(tiny_folder, runs, tmp_path):
 @pytest.mark.slow
 def test_a_lab_started_anew_goes_on_with_the_line(tiny_folder):
     script = (
-        "import sys; from launched_jobs import *; from tinylab.runs import launch\n"
+        "import sys; from launched_jobs import *; from tinylab.launch import launch\n"
         "for config in (long_search, short_prune): print(launch.launch(config(sys.argv[1])).id, flush=True)\n"
         "sys.stdin.read()"
     )
@@ -188,7 +188,7 @@ def test_two_labs_that_tend_one_line_start_one_job(tiny_folder, runs):
     for number in range(3):
         make_run(runs, long_search(tiny_folder), f"run{number}", state="queued", queued=1.0 + number)
     script = (
-        "import sys; from tinylab.runs import launch\n"
+        "import sys; from tinylab.launch import launch\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for _ in range(50): launch.tend()\n"
         "print(*(child.run.id for child in launch._children))"
@@ -207,7 +207,7 @@ def test_two_labs_that_tend_one_line_start_one_job(tiny_folder, runs):
 @pytest.mark.slow
 def test_one_thread_sees_to_the_line_by_itself(tiny_folder):
     script = (
-        "import sys, threading, time; from launched_jobs import *; from tinylab.runs import launch\n"
+        "import sys, threading, time; from launched_jobs import *; from tinylab.launch import launch\n"
         "launch.tend_always(); launch.tend_always()\n"
         "runs = [launch.launch(short_prune(sys.argv[1])) for _ in range(2)]\n"
         "while any(run.status().state in ('queued', 'starting', 'running') for run in runs): time.sleep(0.05)\n"
@@ -269,7 +269,7 @@ def test_a_finished_run_cannot_be_started_again(tiny_folder, runs):
 def test_an_unexpected_error_is_said_in_the_status_and_kept_in_the_log(tiny_folder, runs):
     run = Run.create(runs / "broken", PruneConfig.create(model=tiny_folder, indices=(0,)))
     (run.path / "artifacts").rmdir()
-    process = subprocess.run([sys.executable, "-m", "tinylab.runs.worker", str(run.path)], check=False)
+    process = subprocess.run([sys.executable, "-m", "tinylab.launch.worker", str(run.path)], check=False)
     assert process.returncode != 0
     assert run.status().state == "failed"
     assert "artifacts" in run.status().message

@@ -21,10 +21,10 @@ LIGHT = (
     "tinylab.registry",
     "tinylab.paths",
     "tinylab.models.catalog",
-    "tinylab.runs.record",
+    "tinylab.runs.run",
     "tinylab.runs.metrics_db",
     "tinylab.reports.report",
-    "tinylab.runs.checks",
+    "tinylab.jobs.checks",
     "tinylab.metrics.fidelity.names",
     "tinylab.metrics.fidelity.settings",
 )

@@ -20,23 +20,23 @@ import app.lessons
 from app.lessons.choices import FINALISTS, METHODS, SEEDS, STUDY, chosen, ground_truth
 from app.lessons.facts import FACTS
 from app.lessons.hidden import KS, PLANS, hidden_values
-from app.lessons.record_choices import loss_of
-from app.lessons.record_hidden import measure_pair, states_of
-from app.lessons.record_subsets import draw_subset, exact_loss, levels_of, losses_of_part, only, teacher
+from app.lessons.recording.record_choices import loss_of
+from app.lessons.recording.record_hidden import measure_pair, states_of
+from app.lessons.recording.record_subsets import draw_subset, exact_loss, levels_of, losses_of_part, only, teacher
 from app.lessons.subsets import COLUMNS, LEVELS, SPRITE, is_exact, lessons_folder, subsets
 from app.tabs.learn import LESSONS, build
 from app.texts import LANGUAGES, entries
 from tinylab.config import CompareConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
+from tinylab.jobs.choose_plan import choose_plan
 from tinylab.metrics.denoising import NoisedBatch, noised_batches
 from tinylab.metrics.reading import read_digits
 from tinylab.models.catalog import describe_model
-from tinylab.models.dit import DiT
 from tinylab.models.load import load_reader
+from tinylab.models.networks.dit import DiT
 from tinylab.paths import assets_folder
 from tinylab.pruning.layout import Layout
-from tinylab.runs.choosing import choose_plan
 from tinylab.runs.recordings import recording
 
 ROOT = Path(app.lessons.__file__).resolve().parent.parent.parent
@@ -371,6 +371,6 @@ def test_the_tab_leaves_torch_alone() -> None:
 
 def test_recipe_of_the_data_is_documented() -> None:
     readme = (lessons_folder() / "README.md").read_text()
-    assert "python -m app.lessons.record" in readme
+    assert "python -m app.lessons.recording.record" in readme
     assert [file.name for file in lessons_folder().iterdir() if file.suffix != ".md" and file.name not in readme] == []
     assert describe_model(STUDY).depth == {"blocks": 12}

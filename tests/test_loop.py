@@ -19,7 +19,7 @@ from tinylab.diffusion import objective_for
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import Failure, Stopped
 from tinylab.models.base import Denoiser
-from tinylab.models.dit import DiT
+from tinylab.models.networks.dit import DiT
 from tinylab.training.batches import denoise_batch
 from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask

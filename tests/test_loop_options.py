@@ -19,11 +19,11 @@ from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest, Stopped
 from tinylab.models.base import Denoiser
-from tinylab.models.reader import DigitReader
-from tinylab.training.checkpointed import checkpointed_blocks
+from tinylab.models.networks.reader import DigitReader
 from tinylab.training.classify import ClassifyTask
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import LoopTimes, run_loop
+from tinylab.training.precision import checkpointed_blocks
 from tinylab.training.search import SearchTask
 
 LOOP: dict[str, Any] = {"steps": 3, "batch_size": 8, "log_every": 1}

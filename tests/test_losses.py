@@ -19,9 +19,8 @@ from tinylab.pruning.surgery import apply_plan
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.layer_maps import layer_map
 from tinylab.training.losses import LOSSES, Seen, Terms
-from tinylab.training.losses.feature import decayed
+from tinylab.training.losses.distillation import NormalisedDistillation, decayed
 from tinylab.training.losses.masked_kd import MaskedDistillation, usual
-from tinylab.training.losses.normalised import NormalisedDistillation
 from tinylab.training.recover import see
 
 FAMILIES = ("dit", "sit", "mar")

@@ -10,7 +10,7 @@ import torch
 
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.masked import MaskedDiffusion, _hidden_share
-from tinylab.models.mar import MAR
+from tinylab.models.networks.mar import MAR
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.masked import hidden_after
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import WEIGHTS_FILE, describe_model, locate_model
-from tinylab.models.dit import DiT
 from tinylab.models.load import load_model, pick_device, save_model
+from tinylab.models.networks.dit import DiT
 
 
 @pytest.fixture

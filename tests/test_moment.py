@@ -15,14 +15,14 @@ from run_folders import make_run
 from app.live import Payload
 from app.views import compare, finetune, search
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.presets import finetune_config
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
-from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
-from tinylab.runs.moment import MOST_MOMENTS, Moment, moments, run_at
-from tinylab.runs.record import Run, Status, own_process
+from tinylab.runs.replay import MOST_MOMENTS, Moment, moments, run_at
+from tinylab.runs.run import Run, Status, own_process
 from tinylab.training.recorder import StepRecord
 
 VIEWS: dict[str, Callable[..., Payload]] = {

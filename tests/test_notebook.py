@@ -11,9 +11,9 @@ import pytest
 
 from tinylab.cli import main
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig, config_types
+from tinylab.jobs.execute import execute, start_run
 from tinylab.presets import preset_config
-from tinylab.runs.choices import own_choices
-from tinylab.runs.execute import execute, start_run
+from tinylab.runs.command import own_choices
 from tinylab.runs.notebook import notebook_of
 from tinylab.runs.store import list_runs
 

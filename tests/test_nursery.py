@@ -22,15 +22,15 @@ from run_folders import make_run
 
 from tinylab.config import SearchConfig
 from tinylab.errors import Failure
-from tinylab.interpreter import module_environment
-from tinylab.runs import launch, worker
-from tinylab.runs.devices import SLOT
-from tinylab.runs.execute import execute, start_run
+from tinylab.jobs.execute import execute, start_run
+from tinylab.launch import launch, worker
+from tinylab.launch.devices import SLOT
+from tinylab.launch.fork_server import FORK, READY, SELF, Nursery, may_fork, next_order
+from tinylab.launch.handover import as_line, read_work
+from tinylab.launch.interpreter import module_environment
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.nursery import FORK, READY, SELF, Nursery, may_fork, next_order
-from tinylab.runs.record import Status, own_process
+from tinylab.runs.run import Status, own_process
 from tinylab.runs.store import list_runs
-from tinylab.runs.work import as_line, read_work
 
 where_jobs_fork = pytest.mark.skipif(not may_fork(), reason="jobs are no forks here")
 
@@ -108,7 +108,7 @@ def test_before_everything_is_imported_the_waiting_process_does_the_job_itself(
 @pytest.mark.parametrize("may", [True, False])
 def test_only_a_process_that_may_fork_says_that_it_is_ready(tmp_path: Path, may: bool) -> None:
     script = (
-        "import os, sys, torch; from tinylab.runs import worker\n"
+        "import os, sys, torch; from tinylab.launch import worker\n"
         "worker._HEAVY = worker._JOBS = (); torch.accelerator.is_available = lambda: False\n"
         "print(worker._wait_for_work(may_fork=sys.argv[1] == 'True'), os.environ['TINYLAB_SLOT'])"
     )
@@ -158,7 +158,7 @@ def test_a_waiting_process_that_dies_is_replaced(warm: Nursery, tiny_folder: str
 
 
 def test_a_waiting_process_ends_when_its_starter_is_gone() -> None:
-    code = "from tinylab.runs import launch; launch.warm_up(); print(launch._nursery.process.pid)"
+    code = "from tinylab.launch import launch; launch.warm_up(); print(launch._nursery.process.pid)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pid = int(done.stdout)
     if psutil.pid_exists(pid):
@@ -224,7 +224,7 @@ def test_where_there_is_no_room_for_a_process_the_app_is_told(monkeypatch: pytes
 def test_what_libraries_ask_when_they_are_imported_starts_no_gpu(tmp_path: Path) -> None:
     """Else CUDA_VISIBLE_DEVICES, which comes with the work, comes too late."""
     (tmp_path / "probe.py").write_text("import os; print(os.environ['PYTORCH_NVML_BASED_CUDA_CHECK'])")
-    script = "from tinylab.runs import worker; worker._HEAVY, worker._JOBS = ('probe',), (); worker.main()"
+    script = "from tinylab.launch import worker; worker._HEAVY, worker._JOBS = ('probe',), (); worker.main()"
     given = module_environment()
     given["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{given['PYTHONPATH']}"
     nursery, stdin = socket.socketpair()
@@ -269,7 +269,7 @@ def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh:
 
 def test_a_job_sees_the_settings_and_the_device_of_its_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYLAB_AT_LAUNCH", "ü\udcff")
-    monkeypatch.setattr("tinylab.runs.devices._gpus", lambda: ("GPU-a", "GPU-b"))
+    monkeypatch.setattr("tinylab.launch.devices._gpus", lambda: ("GPU-a", "GPU-b"))
     order = as_line(Path("some run"), 3)
     monkeypatch.delenv("TINYLAB_AT_LAUNCH")
     monkeypatch.setenv("TINYLAB_BEFORE", "1")

@@ -12,7 +12,7 @@ from run_folders import make_run
 from tinylab.config import PruneConfig
 from tinylab.errors import BadRequest
 from tinylab.runs.owner import FILE, LONGEST, MOST_READERS, add_reader, owner_of, readers_of, set_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.store import new_run
 
 BY_HAND = PruneConfig.create(indices=(0, 2))

@@ -14,7 +14,7 @@ from raw_page import RawPage
 
 from tinylab.config import SearchConfig
 from tinylab.runs.owner import owner_of
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 PATIENCE = 120.0  # seconds
 

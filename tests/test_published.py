@@ -10,9 +10,8 @@ from golden_values import load_golden
 from tinylab.errors import BadRequest
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import sketch
-from tinylab.models.published import Hints, recognise
-from tinylab.models.published_names import plain_names
-from tinylab.models.published_shapes import expected_shapes
+from tinylab.models.published.published import Hints, recognise
+from tinylab.models.published.published_shapes import expected_shapes, plain_names
 from tinylab.models.sizes import HEADS, SIZES, size_name
 
 DIT = {"input_size": 8, "patch_size": 2, "in_channels": 3, "hidden_size": 16, "depth": 3, "num_heads": 2}

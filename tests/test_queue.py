@@ -13,12 +13,11 @@ from run_folders import make_run
 from tinylab.cli import main
 from tinylab.config import CompareConfig, EvaluateConfig, JobConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
-from tinylab.runs import devices as machine
-from tinylab.runs.devices import devices, own_slot, visible_to
-from tinylab.runs.durations import Paces, work_of
+from tinylab.launch import devices as machine
+from tinylab.launch.devices import devices, own_slot, visible_to
+from tinylab.launch.queue import Job, Paces, Place, line, place_of, read_line, turns, work_of
 from tinylab.runs.owner import set_owner
-from tinylab.runs.queue import Job, Place, line, place_of, read_line, turns
-from tinylab.runs.record import Run, Status, own_process
+from tinylab.runs.run import Run, Status, own_process
 
 
 @pytest.fixture(autouse=True)

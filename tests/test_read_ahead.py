@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinylab.data.cached import Conditions
 from tinylab.errors import BadRequest
-from tinylab.training.read_ahead import read_ahead
+from tinylab.training.prefetch import read_ahead
 
 CPU = torch.device("cpu")
 KEYS = [(step, slice(0, 1)) for step in range(20)]

@@ -12,10 +12,9 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import RecipesConfig
 from tinylab.errors import BadRequest
-from tinylab.runs.checks import check
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.jobs.recipes import CELLS, recipe_rows
-from tinylab.runs.recipes import recipe_config
+from tinylab.jobs.checks import check, recipe_config
+from tinylab.jobs.execute import execute, start_run
+from tinylab.jobs.recipes import CELLS, recipe_rows
 
 TWO = ("diffusion", "masked-kd:mask=joint+beta=0.5")
 QUICK: dict[str, Any] = {"steps": 2, "batch_size": 4, "indices": ("0", "2"), "scored_samples": 20, "seeds": (0, 1)}

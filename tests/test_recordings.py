@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from run_folders import make_run
 
-from app.run_ids import known_run
+from app.access.run_ids import known_run
 from app.views import compare, finetune, generate, measure_cost, measure_quality, search
 from tinylab.cli import main
 from tinylab.config import CompareConfig, FinetuneConfig, SampleConfig, SearchConfig
@@ -24,9 +24,9 @@ from tinylab.models.catalog import built_in_models
 from tinylab.paths import assets_folder
 from tinylab.reports.reproduction import shared
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
-from tinylab.runs.moment import moments, run_at
-from tinylab.runs.record import Run, own_process
 from tinylab.runs.recordings import is_recording, record, recording, recordings, recordings_folder
+from tinylab.runs.replay import moments, run_at
+from tinylab.runs.run import Run, own_process
 from tinylab.training.recorder import StepRecord
 
 VIEWS: dict[str, Any] = {

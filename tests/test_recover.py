@@ -21,8 +21,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.loop import run_loop
 from tinylab.training.losses import LOSSES
-from tinylab.training.recover import RecoverTask
-from tinylab.training.recovery import recover
+from tinylab.training.recover import RecoverTask, recover
 
 SHORT: dict[str, Any] = {"steps": 6, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "warmup": 2, "lr": 0.01}
 TERMS = {

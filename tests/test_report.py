@@ -25,10 +25,10 @@ from tinylab.config import (
     SearchConfig,
     StudyConfig,
 )
+from tinylab.jobs.ground_truth import CANDIDATES
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.reports.report import build_report
-from tinylab.runs.ground_truth import CANDIDATES
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 QUICK = ["--threads", "1", "--quiet"]
 ONE = ["--steps", "1", "--batch-size", "4"]

@@ -13,7 +13,7 @@ import pytest
 from tinylab.errors import BadRequest
 from tinylab.reports import Column, Row, Table
 from tinylab.reports.table import stacked_csv
-from tinylab.reports.table_html import show
+from tinylab.reports.table_render import show
 
 COLUMNS = (
     Column("model", "Model"),

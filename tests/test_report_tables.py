@@ -11,6 +11,7 @@ from run_folders import make_run
 
 from tinylab.config import CompareConfig, CostConfig, EvaluateConfig, RecipesConfig, SampleConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.sections import section_of
@@ -23,8 +24,7 @@ from tinylab.reports.tables import (
     score_table,
     size_table,
 )
-from tinylab.runs.ground_truth import GroundTruth
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 def stored(runs: Path, config: Any, name: str, result: dict[str, Any]) -> Run:

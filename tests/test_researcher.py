@@ -66,7 +66,7 @@ def build_tiny_anywhere() -> Callable[..., Any]:
     """Builds tiny models for fixtures that outlive a test."""
     from tiny_sizes import TINY
 
-    from tinylab.models.dit import DiT
+    from tinylab.models.networks.dit import DiT
 
     return lambda family, **changes: DiT(**{**TINY, **changes}).eval()
 

@@ -13,12 +13,12 @@ from adding_blocks import TRAP, Sum, choose, request
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
+from tinylab.jobs.choose_plan import choose_plan
 from tinylab.models.families import FAMILIES
 from tinylab.pruning.criteria import CRITERIA, Request, asked_layout, respects
 from tinylab.pruning.criteria.base import keep_highest
 from tinylab.pruning.criteria.of_random import draw
 from tinylab.pruning.layout import Layout
-from tinylab.runs.choosing import choose_plan
 
 TWO = {"a": 4, "b": 4}
 RULES = [name for name in CRITERIA.names() if name != "indices"]

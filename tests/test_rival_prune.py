@@ -9,8 +9,8 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import PruneConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.checks import check
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.checks import check
 
 
 def cut(tmp_path: Path, model: str, *options: str) -> DepthPlan:

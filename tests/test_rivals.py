@@ -12,12 +12,10 @@ from adding_blocks import TRAP, Sum, choose, request
 from torch import Tensor
 
 from tinylab.pruning.criteria import CRITERIA
-from tinylab.pruning.criteria.block_changes import block_changes
+from tinylab.pruning.criteria.block_changes import block_changes, l2, norm_ratio, relative_l2, squared_change
 from tinylab.pruning.criteria.calibration import Calibration, calibration_batches
-from tinylab.pruning.criteria.flux_lite import squared_change
 from tinylab.pruning.criteria.of_random import draw
 from tinylab.pruning.criteria.placement import shares
-from tinylab.pruning.criteria.update_size import l2, norm_ratio, relative_l2
 
 
 def noise(numbers: tuple[float, ...]) -> Tensor:

@@ -11,15 +11,15 @@ import pytest
 from public_lab import public_house
 from run_folders import make_run
 
+from app.access.quota import check_room, check_space, deleted_runs, room
+from app.access.references import uploads_folder
+from app.access.visitors import HOME, Visitor
 from app.keeping import carry_out
-from app.panel import launch_form
-from app.references import uploads_folder
-from app.room import check_room, check_space, deleted_runs, room
-from app.visitors import HOME, Visitor
+from app.page.panel import launch_form
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.runs.owner import set_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.trash import delete, list_trash
 
 ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)

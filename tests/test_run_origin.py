@@ -10,7 +10,7 @@ import pytest
 
 from tinylab import __version__
 from tinylab.config import TrainConfig
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 def origin(run: Run) -> dict:

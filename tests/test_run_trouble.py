@@ -22,13 +22,13 @@ from safetensors.torch import load_file, save_file
 from tinylab.cli import main
 from tinylab.config import CompareConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest, Failure
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import execute, start_run
+from tinylab.jobs.resolve_paths import anchored
 from tinylab.models.catalog import WEIGHTS_FILE, locate_model
-from tinylab.runs.anchors import anchored
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.record import Run, Status, own_process
-from tinylab.runs.sole import sole_process
+from tinylab.runs.run import Run, Status, own_process
+from tinylab.runs.run_lock import sole_process
 from tinylab.runs.store import damaged_runs, list_runs, new_run
 
 BY_HAND = PruneConfig.create(indices=(0, 2))
@@ -58,7 +58,7 @@ def test_a_run_that_is_held_is_refused_and_its_status_left_alone(runs: Path, tin
 def test_a_lock_dies_with_its_process(runs: Path) -> None:
     run = make_run(runs, BY_HAND, "held", state="stopped")
     script = (
-        "import sys, pathlib; from tinylab.runs.record import Run; from tinylab.runs.sole import sole_process\n"
+        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.run_lock import sole_process\n"
         "with sole_process(Run(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(run.path)]
@@ -306,7 +306,7 @@ def test_our_app_is_started_whatever_lies_in_the_working_folder(tmp_path: Path) 
     for name in ("app.py", "tinylab.py"):
         (tmp_path / name).write_text("raise SystemExit('not ours')")
     script = (
-        "from tinylab.interpreter import module_command, module_environment; import subprocess, sys\n"
+        "from tinylab.launch.interpreter import module_command, module_environment; import subprocess, sys\n"
         "command = [*module_command('app')[:-2], '-c', 'import app, tinylab; print(app.__file__, tinylab.__file__)']\n"
         "subprocess.run(command, env=module_environment(), cwd=sys.argv[1], check=True)"
     )

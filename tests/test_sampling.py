@@ -13,7 +13,7 @@ from PIL import Image
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.flow import PATHS
 from tinylab.errors import BadRequest
-from tinylab.sampling import SAMPLERS, SAMPLERS_OF, ddim, sampler_for
+from tinylab.sampling import SAMPLERS, SAMPLERS_OF, gaussian, sampler_for
 from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 
@@ -77,7 +77,7 @@ def test_guidance_one_is_the_conditional_model_and_zero_the_unconditional_one(ti
 def test_the_last_ddim_step_returns_the_predicted_image(tiny_dit):
     chain = objective_for(tiny_dit).respaced(1)
     x, output = torch.randn(2, 1, 8, 8), torch.randn(2, 2, 8, 8)
-    drawn = ddim.step(chain, output, x, 0, torch.zeros_like(x))
+    drawn = gaussian.ddim_step(chain, output, x, 0, torch.zeros_like(x))
     assert torch.allclose(drawn, chain.predict(output, x, chain.index(0, 2)).x_start)
 
 

@@ -13,10 +13,10 @@ from tinylab.config import SearchConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import BadRequest
+from tinylab.jobs.execute import execute, start_run
+from tinylab.jobs.search import agreement
 from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.budget_mask import BudgetMask
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.jobs.search import agreement
 from tinylab.training.loop import run_loop
 from tinylab.training.perturbation import decide_by_perturbation
 from tinylab.training.search import SearchTask

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, SearchConfig, TrainConfig
+from tinylab.distributed import ALONE, launched, meet, together
 from tinylab.errors import BadRequest
-from tinylab.runs.execute import start_run
-from tinylab.runs.sharing import check_sharing, on_own_device
-from tinylab.together import ALONE, launched, meet, together
+from tinylab.jobs.checks import check_sharing, on_own_device
+from tinylab.jobs.execute import start_run
 from tinylab.training.shares import check_shares, rows_of
 
 

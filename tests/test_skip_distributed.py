@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
 
-from tinylab.models.dit import DiT
 from tinylab.models.load import load_model, save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.pruning.depth_mask import DepthMask
 from tinylab.pruning.gates import gated
 from tinylab.pruning.layout import Layout

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from page_client import PageClient
 
-from app.house import Limits
+from app.access.settings import Limits
 from tinylab.config import PruneConfig, SampleConfig
-from tinylab.runs import in_process
-from tinylab.runs.record import Run
+from tinylab.launch import in_process
+from tinylab.runs.run import Run
 
 spaces = pytest.importorskip("spaces", reason="pip install -r requirements-dev.txt")
 

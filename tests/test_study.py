@@ -9,16 +9,16 @@ from tinylab.config import StudyConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest, Stopped
+from tinylab.jobs import study as study_job
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import execute, start_run
+from tinylab.jobs.ground_truth import CANDIDATES
 from tinylab.metrics.denoising import held_out_loss
 from tinylab.models.load import load_model, save_model
 from tinylab.pruning.exhaustive import CandidateTable
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.ground_truth import CANDIDATES
-from tinylab.runs.jobs import study as study_job
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 def _config(model: str, **changes) -> StudyConfig:

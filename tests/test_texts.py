@@ -12,11 +12,10 @@ import pytest
 from shown_words import is_said, shown_words
 
 import app.texts
-from app.prose import MATHS
+from app.page.prose import MATHS
+from app.page.tools import NAMES, formulas, references, terms, tools
 from app.texts import LANGUAGES, TEXTS, english, entries, text, words_script
-from app.tools import NAMES, tools
 from app.ui import build_page
-from app.views.glossary import formulas, references, terms
 from app.views.settings import LABELS, LOSS_INFOS
 from tinylab.config import FinetuneConfig
 

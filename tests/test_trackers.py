@@ -12,10 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tinylab.cli import main
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.runs.context import JobContext
-from tinylab.runs.execute import execute, start_run
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.execute import execute, start_run
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.training.trackers import TRACKERS, check_tracker
 
 ABSENT = [name for name in TRACKERS.names() if importlib.util.find_spec(name) is None]
@@ -50,7 +50,7 @@ def test_a_resumed_run_shows_every_step_once(tiny_folder: str) -> None:
         def should_stop(self) -> bool:
             return self._status.step == 3
 
-    from tinylab.runs.jobs import finetune
+    from tinylab.jobs import finetune
 
     context = Stop(run, quiet=True)
     with pytest.raises(Stopped):

@@ -21,12 +21,12 @@ from shared_trainings import CASES, train
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
-from tinylab.models import layers
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.base import Denoiser
 from tinylab.models.load import save_model
-from tinylab.runs.execute import execute, start_run
+from tinylab.models.networks import layers
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 TESTS = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]

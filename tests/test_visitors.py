@@ -11,16 +11,16 @@ import gradio as gr
 import pytest
 from run_folders import make_run
 
-from app.context import attach
-from app.house import House, Limits, house
-from app.links import accept_key, key_of
-from app.references import check_reference, uploads_folder
-from app.visitors import COOKIE, HOME, Visitor, visitor_of
+from app.access.links import accept_key, key_of
+from app.access.references import check_reference, uploads_folder
+from app.access.settings import House, Limits, house
+from app.access.visitors import COOKIE, HOME, Visitor, visitor_of
+from app.page.context import attach
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
 from tinylab.runs.owner import readers_of, set_owner
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)
 NOBODY = Visitor("", stranger=True)

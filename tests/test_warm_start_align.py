@@ -16,8 +16,7 @@ from tinylab.models.base import Denoiser
 from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.loop import cosine
 from tinylab.training.warm_starts import WarmUp, align
-from tinylab.training.warm_starts.block_calls import watched
-from tinylab.training.warm_starts.calibration import calibration_batches
+from tinylab.training.warm_starts.calibration import calibration_batches, watched
 
 
 @torch.no_grad()

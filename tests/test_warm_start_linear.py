@@ -9,8 +9,7 @@ from warming import FAMILIES, KEPT, BuildTiny, changed, copied, hooks, keep_firs
 
 from tinylab.models.base import Denoiser
 from tinylab.training.warm_starts import linear
-from tinylab.training.warm_starts.block_calls import watched
-from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches
+from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches, watched
 from tinylab.training.warm_starts.gated_map import Gated, fit_change, squared_error
 
 D = 5

@@ -21,8 +21,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.spans import spans
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.warm_starts import WARM_STARTS, WarmUp
-from tinylab.training.warm_starts.block_calls import watched
-from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches
+from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches, watched
 
 RULES = pytest.mark.parametrize("name", WARM_STARTS.names())
 

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any
 
 from app.lessons.subsets import lessons_folder
+from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.paths import assets_folder
 from tinylab.pruning.exhaustive import Candidate, rank_correlation
-from tinylab.runs.ground_truth import GroundTruth
 
 __all__ = [
     "CHOICES",

@@ -7,20 +7,20 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row, row_menu
-from app.fields import data_field, number_field, text_field
-from app.lab import Lab
-from app.menus import learned_plans
-from app.panel import JobPanel
-from app.prose import formula_panel, intro
+from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.fields import data_field, number_field, text_field
+from app.page.lab import Lab
+from app.page.menus import learned_plans
+from app.page.panel import JobPanel
+from app.page.prose import formula_panel, intro
 from app.texts import text
 from app.views.compare import SLOTS, view
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.contenders import LEARNED
 from tinylab.pruning.criteria import CRITERIA
 from tinylab.reports.names import method_label
 from tinylab.reports.tables import comparison_table
-from tinylab.runs.contenders import LEARNED
 
 __all__ = ["ID", "TITLE", "build", "make_config"]
 

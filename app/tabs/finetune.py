@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, other_run
-from app.lab import Lab
-from app.menus import comparable_runs, plan_sources
-from app.panel import JobPanel
-from app.presets import keep_in_address
-from app.prose import formula_panel, intro
+from app.page.comparison import BesideMenu, other_run
+from app.page.fields import keep_in_address
+from app.page.lab import Lab
+from app.page.menus import comparable_runs, plan_sources
+from app.page.panel import JobPanel
+from app.page.prose import formula_panel, intro
 from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
 from app.texts import text
 from app.views.finetune import SLOTS, view

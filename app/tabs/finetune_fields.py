@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.i18n import I18nData
 
-from app.fields import data_field
+from app.page.fields import data_field
 from app.texts import text
 from app.views.settings import CHOICES, DEPENDS, in_use
 from tinylab.config import FinetuneConfig

@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 
 from app import lessons
-from app.lab import Lab
 from app.lessons.facts import FACTS
 from app.lessons.subsets import lessons_folder
+from app.page.lab import Lab
 from app.texts import text
 
 __all__ = ["ID", "LESSONS", "TITLE", "Lesson", "Page", "build"]

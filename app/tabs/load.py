@@ -9,15 +9,15 @@ from typing import Any
 
 import gradio as gr
 
-from app.lab import Lab
-from app.messages import confirm, message_place, problem
-from app.prose import intro
-from app.references import check_reference
-from app.run_ids import UNREADABLE
+from app.access.references import check_reference
+from app.access.run_ids import UNREADABLE
+from app.access.uploads import convert_upload
+from app.access.visitors import visitor_of
+from app.page.lab import Lab
+from app.page.messages import confirm, message_place, problem
+from app.page.prose import intro
 from app.texts import text
-from app.uploads import convert_upload
 from app.views.parts import cells, picture, table
-from app.visitors import visitor_of
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.pruning.plan import block_names

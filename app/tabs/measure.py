@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from app.lab import Lab
+from app.page.lab import Lab
 from app.tabs import measure_cost, measure_quality
 from app.texts import text
 

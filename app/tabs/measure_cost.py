@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row, row_menu
-from app.fields import against_field, guidance_field, number_field, offer_samplers, sampler_field, text_field
-from app.lab import Lab
-from app.menus import shallow_models
-from app.panel import JobPanel
-from app.prose import formula_panel, help_panel, intro
-from app.run_ids import UNREADABLE
+from app.access.run_ids import UNREADABLE
+from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.fields import against_field, guidance_field, number_field, offer_samplers, sampler_field, text_field
+from app.page.lab import Lab
+from app.page.menus import shallow_models
+from app.page.panel import JobPanel
+from app.page.prose import formula_panel, help_panel, intro
 from app.tabs.finetune import parse_numbers
 from app.texts import text
 from app.views.measure_cost import SLOTS, view

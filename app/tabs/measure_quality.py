@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.beside import BesideMenu, named_row, row_menu
-from app.fields import (
+from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.fields import (
     against_field,
     guidance_field,
     number_field,
@@ -17,10 +17,10 @@ from app.fields import (
     steps_field,
     text_field,
 )
-from app.lab import Lab
-from app.menus import shallow_models
-from app.panel import JobPanel
-from app.prose import formula_panel, help_panel, intro
+from app.page.lab import Lab
+from app.page.menus import shallow_models
+from app.page.panel import JobPanel
+from app.page.prose import formula_panel, help_panel, intro
 from app.texts import text
 from app.views.measure_quality import SLOTS, view
 from tinylab.config import EvaluateConfig

@@ -9,17 +9,17 @@ from typing import Any
 
 import gradio as gr
 
+from app.access.quota import deleted_runs, room
+from app.access.run_ids import UNREADABLE
+from app.access.visitors import Visitor, visitor_of
 from app.keeping import carry_out, take_in
-from app.lab import Lab
-from app.messages import confirm, message_place, problem
-from app.prose import intro
-from app.room import deleted_runs, room
-from app.run_ids import UNREADABLE
+from app.page.lab import Lab
+from app.page.messages import confirm, message_place, problem
+from app.page.prose import intro
 from app.texts import text
 from app.views.parts import save_csv
 from app.views.runs import card, listed, name_of
-from app.views.together import MOST, together
-from app.visitors import Visitor, visitor_of
+from app.views.side_by_side import MOST, together
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.reports.names import when

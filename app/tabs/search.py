@@ -6,11 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.fields import data_field, number_field, text_field
-from app.lab import Lab
-from app.panel import JobPanel
-from app.presets import keep_in_address
-from app.prose import formula_panel, intro
+from app.page.fields import data_field, keep_in_address, number_field, text_field
+from app.page.lab import Lab
+from app.page.panel import JobPanel
+from app.page.prose import formula_panel, intro
 from app.texts import text
 from app.views.search import SLOTS, view
 from tinylab.config import SearchConfig

@@ -10,7 +10,7 @@ from app.views.parts import sortable, status_card
 from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.names import method_label
 from tinylab.reports.tables import comparison_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "view"]
 

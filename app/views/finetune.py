@@ -12,7 +12,7 @@ from app.views.finetune_curves import Recovery, draw_curves
 from app.views.parts import losses, picture, status_card
 from tinylab.figures import largest_activations
 from tinylab.metrics.layer_activations import activations_from_json
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "view"]
 

@@ -12,7 +12,7 @@ from app.views.settings import loss_label
 from tinylab.config import FinetuneConfig
 from tinylab.figures import curves, curves_of_two
 from tinylab.figures.training import Points
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["Recovery", "draw_curves", "names_of_two"]
 

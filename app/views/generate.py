@@ -11,7 +11,7 @@ from app.live import Payload
 from app.views.parts import picture, sortable, status_card
 from tinylab.reports.names import model_label
 from tinylab.reports.tables import samples_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "view"]
 

@@ -14,7 +14,7 @@ from app.views.parts import notes, sortable, status_card
 from tinylab.reports.sections.cost import cost_section
 from tinylab.reports.tables import cost_table, equal_seconds_table, size_table
 from tinylab.reports.tables.cost import gap_words
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "gap", "view"]
 

@@ -12,10 +12,10 @@ from typing import Any
 from app.live import Payload
 from app.views.parts import pixels, sortable, status_card
 from tinylab.reports.names import model_label
-from tinylab.reports.pictures import artifact_png
+from tinylab.reports.section import artifact_png
 from tinylab.reports.sections.evaluate import score_plots
 from tinylab.reports.tables import score_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "view"]
 

@@ -21,7 +21,7 @@ from tinylab.models.catalog import built_in_models
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import plan_label
 from tinylab.runs.about import about
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.runs.store import find_plan
 
 __all__ = [

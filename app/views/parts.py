@@ -9,14 +9,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.views.names import STATES
-from app.views.waiting import waiting_words
+from tinylab.launch.queue import place_of
 from tinylab.reports import Table
 from tinylab.reports.names import duration
-from tinylab.runs.moment import Moment
-from tinylab.runs.record import Run
 from tinylab.runs.recordings import is_recording
+from tinylab.runs.replay import Moment
+from tinylab.runs.run import Run
 
-__all__ = ["cells", "losses", "notes", "picture", "pixels", "save_csv", "sortable", "status_card", "table"]
+__all__ = [
+    "cells",
+    "losses",
+    "notes",
+    "picture",
+    "pixels",
+    "save_csv",
+    "sortable",
+    "status_card",
+    "table",
+    "waiting_words",
+]
+
+
+def waiting_words(run: Run) -> str:
+    """The place of a run in line and when it starts, about; "" for a run that does not wait."""
+    place = place_of(run)
+    if place is None:
+        return ""
+    ahead = "nothing is before it" if not place.ahead else f"{place.ahead} job{'s' * (place.ahead > 1)} before it"
+    starts = "" if place.seconds is None else f", starts in about {duration(round(place.seconds, -1) or 10)}"
+    return f"Place {place.position} in line: {ahead}{starts}. This page can be closed; the run keeps its place."
 
 
 def status_card(run: Run, message: str | None = None) -> str:

@@ -11,23 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.context import TABS_BY_KIND
-from app.run_ids import UNREADABLE
+from app.access.run_ids import UNREADABLE
+from app.access.visitors import Visitor
+from app.page.context import TABS_BY_KIND
 from app.views.names import STATES, run_label, when
 from app.views.settings import LABELS, setting_words
-from app.visitors import Visitor
 from tinylab.config import JobConfig
 from tinylab.paths import runs_folder
 from tinylab.reports.names import KINDS, duration
 from tinylab.reports.sections import section_of
 from tinylab.reports.summary import highlights
 from tinylab.runs.about import about
-from tinylab.runs.choices import own_choices
-from tinylab.runs.command import command_of
+from tinylab.runs.command import command_of, own_choices
 from tinylab.runs.disk import usage
-from tinylab.runs.record import Run
 from tinylab.runs.recordings import is_recording, recordings
-from tinylab.runs.searching import has_words
+from tinylab.runs.run import Run
+from tinylab.runs.store import has_words
 
 __all__ = ["PAGE", "card", "differing", "listed", "name_of"]
 

@@ -13,7 +13,7 @@ from tinylab.figures import curves, keep_heatmap, option_bars
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import block_names
 from tinylab.reports.reading import keep_columns, searched_depth
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SLOTS", "view"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 TABS = {
     "search": ("Search",),

@@ -11,7 +11,7 @@ from lab_page import LabPage, run_ids
 from playwright.sync_api import Page
 
 from tinylab.config import SearchConfig
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from lab_page import LabPage
 from playwright.sync_api import Page
 
 from tinylab.models.catalog import describe_model
-from tinylab.models.published_export import export_published
-from tinylab.runs.record import Run
+from tinylab.models.published.published_export import export_published
+from tinylab.runs.run import Run
 
 
 @pytest.mark.parametrize(

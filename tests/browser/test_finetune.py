@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from lab_page import LabPage, shorten
 
+from tinylab.jobs.execute import execute, start_run
 from tinylab.presets import finetune_config
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 BLOCKS = "0, 2, 4, 7, 9, 11"
 ENDLESS = "9000"  # steps: more than any test waits for

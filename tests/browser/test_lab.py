@@ -10,10 +10,10 @@ import pytest
 from lab_page import LabPage, shorten
 
 from tinylab.config import FinetuneConfig, SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.models.networks.dit import DiT
+from tinylab.runs.run import Run
 
 ENDLESS = "9000"  # steps: more than any test waits for
 

@@ -10,11 +10,11 @@ import pytest
 from lab_page import LabPage
 
 from tinylab.config import CompareConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
+from tinylab.models.networks.dit import DiT
 from tinylab.reports.tables import comparison_table, cost_table, score_table
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 BASELINE = "Random"
 

@@ -12,11 +12,11 @@ from lab_page import LabPage
 from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
-from tinylab.runs.execute import execute, start_run
+from tinylab.models.networks.dit import DiT
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.record import Run, own_process
+from tinylab.runs.run import Run, own_process
 from tinylab.training.recorder import StepRecord
 
 SEARCH = "recorded-search-digits-dit"

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page
 from tinylab.config import SearchConfig
 from tinylab.runs.about import about
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.record import Run, Status
+from tinylab.runs.run import Run, Status
 from tinylab.training.recorder import StepRecord
 
 BEGUN = 1_700_000_000.0

@@ -13,7 +13,7 @@ from lab_page import LabPage, forget_closed_connections, run_ids
 from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
-from tinylab.runs.record import Run, own_process
+from tinylab.runs.run import Run, own_process
 
 
 @pytest.fixture

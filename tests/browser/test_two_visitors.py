@@ -10,7 +10,7 @@ from lab_page import LabPage
 from playwright.sync_api import BrowserContext
 
 from tinylab.config import SearchConfig
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 Visit = Callable[..., LabPage]
 

@@ -14,10 +14,10 @@ from playwright.sync_api import BrowserContext
 
 from app.texts import entries
 from tinylab.config import SearchConfig
-from tinylab.models.dit import DiT
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
-from tinylab.runs.execute import execute, start_run
-from tinylab.runs.record import Run
+from tinylab.models.networks.dit import DiT
+from tinylab.runs.run import Run
 
 ENGLISH, GERMAN, HEATMAP = entries("en"), entries("de"), "#search-live [data-slot=heatmap]"
 

@@ -16,10 +16,10 @@ import torch
 from tinylab.bench.pipeline_sides import Sides
 from tinylab.config import CostConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.check_costs import describe_subject
+from tinylab.jobs.cost.contenders import load_or_build
+from tinylab.jobs.cost.timing import machine_of
 from tinylab.metrics.cost import interleaved_seconds
-from tinylab.runs.check_costs import describe_subject
-from tinylab.runs.jobs.cost.machine import machine_of
-from tinylab.runs.jobs.cost.models import load_or_build
 from tinylab.sampling import sampler_for
 from tinylab.sampling.generate import Settings
 

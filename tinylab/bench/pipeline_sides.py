@@ -13,12 +13,12 @@ from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, DiTPipeline
 from torch import Tensor
 
 from tinylab.diffusion.gaussian import GaussianDiffusion
-from tinylab.models.autoencoder import Autoencoder, load_autoencoder
+from tinylab.models.autoencoder.load import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
-from tinylab.models.diffusers_layout import to_diffusers
-from tinylab.models.diffusers_pipeline import SAMPLER_FOLDER
-from tinylab.models.dit import DiT
-from tinylab.sampling.drawing import GivenNoise
+from tinylab.models.diffusers.layout import to_diffusers
+from tinylab.models.diffusers.pipeline import SAMPLER_FOLDER
+from tinylab.models.networks.dit import DiT
+from tinylab.sampling.base import GivenNoise
 from tinylab.sampling.generate import Settings, generate
 
 __all__ = ["Sides"]

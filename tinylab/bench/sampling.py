@@ -8,9 +8,9 @@ from typing import Any
 
 from tinylab.bench.options import SearchOptions
 from tinylab.bench.subject import build_model
+from tinylab.jobs.cost.contenders import Contender, every_second_block
+from tinylab.jobs.cost.timing import speedup, time_contenders
 from tinylab.pruning.surgery import apply_plan
-from tinylab.runs.jobs.cost.contenders import Contender, every_second_block
-from tinylab.runs.jobs.cost.timing import speedup, time_contenders
 from tinylab.sampling.generate import Settings
 
 __all__ = ["SAMPLED", "SamplingRow", "measure_sampling"]

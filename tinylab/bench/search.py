@@ -21,7 +21,7 @@ from tinylab.metrics.cost import count_flops, count_parameters, interleaved_seco
 from tinylab.metrics.memory import peak_bytes
 from tinylab.models.base import Denoiser
 from tinylab.pruning.gates import Way
-from tinylab.training.compiled import CompiledBlocks, fresh_compiler
+from tinylab.training.precision import CompiledBlocks, fresh_compiler
 
 __all__ = ["SearchRow", "gradient_error", "measure_search"]
 

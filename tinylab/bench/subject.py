@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from tinylab.bench.options import SearchOptions
 from tinylab.config import SearchConfig
 from tinylab.diffusion import Draw, Objective, objective_for
+from tinylab.jobs.cost.contenders import fill_zeros, load_or_build
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
-from tinylab.models.dit import DiT
 from tinylab.models.load import pick_device
+from tinylab.models.networks.dit import DiT
+from tinylab.pruning.budget_mask import mask_for
 from tinylab.pruning.depth_mask import MaskDistribution
 from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
-from tinylab.pruning.mask_for import mask_for
-from tinylab.runs.jobs.cost.models import fill_zeros, load_or_build
-from tinylab.training.lora import add_lora
+from tinylab.training.search import add_lora
 
 __all__ = ["Subject", "build_model", "prepare"]
 

@@ -19,15 +19,15 @@ from tinylab.data.base import Dataset, load_data
 from tinylab.data.catalog import DIGITS
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
+from tinylab.jobs.cost.contenders import every_second_block
 from tinylab.metrics.cost import interleaved_seconds, synchronised_time
 from tinylab.models.base import Denoiser
 from tinylab.models.load import pick_device
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.runs.jobs.cost.contenders import every_second_block
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.training.computed import autocast, computed, models_of
 from tinylab.training.loop import LoopTimes, run_loop
+from tinylab.training.precision import autocast, computed, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.recover import RecoverTask
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
-from tinylab.runs.threads import share_cores, use_threads
+from tinylab.threads import share_cores, use_threads
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -72,7 +72,7 @@ def _activations(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, models: list[str]) -> None:
     """BadRequest for whatever can be seen to be wrong before a model is loaded."""
-    from tinylab.runs.checks import data_for
+    from tinylab.jobs.checks import data_for
 
     if not 1 <= options.samples <= 1_000_000:
         raise BadRequest(f"--samples {options.samples}: use 1 to 1000000")
@@ -92,9 +92,9 @@ def _measure(name: str, options: argparse.Namespace) -> Activations:
 
     from tinylab.data.base import load_data
     from tinylab.diffusion import objective_for
+    from tinylab.jobs.checks import data_for
     from tinylab.metrics.activations import measure_activations
     from tinylab.models.load import load_model
-    from tinylab.runs.checks import data_for
 
     model = load_model(name, options.device)
     _, held_out = load_data(data_for(options.data, name))
@@ -129,9 +129,9 @@ def _row(layer: LayerActivations) -> dict[str, Any]:
 
 def _write_page(measured: Mapping[str, Activations], options: argparse.Namespace) -> None:
     """Lines of all models that have the same stacks of blocks, then a picture of each model."""
-    from tinylab import atomic
     from tinylab.figures import activation_heatmap, far_shares, largest_activations
     from tinylab.figures.page import html_page
+    from tinylab.files import atomic
 
     groups: dict[tuple[str, ...], dict[str, Activations]] = {}
     for name, found in measured.items():

@@ -36,8 +36,8 @@ def add_to(commands: Commands) -> None:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from tinylab import atomic
-    from tinylab.runs.archive import archive_name, pack
+    from tinylab.archive.archive import archive_name, pack
+    from tinylab.files import atomic
     from tinylab.runs.store import find_run
 
     run = find_run(options.run)
@@ -50,8 +50,8 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _unpack(options: argparse.Namespace) -> int:
+    from tinylab.archive.unpack import import_archive
     from tinylab.reports.readable import check_readable
-    from tinylab.runs.unpack import import_archive
 
     file = Path(options.file)
     if not file.is_file():
@@ -62,7 +62,7 @@ def _unpack(options: argparse.Namespace) -> int:
 
 
 def _notebook(options: argparse.Namespace) -> int:
-    from tinylab import atomic
+    from tinylab.files import atomic
     from tinylab.runs.notebook import notebook_of
     from tinylab.runs.store import find_run
 

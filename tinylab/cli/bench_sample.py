@@ -12,7 +12,7 @@ from tinylab.cli.commands import Parser
 from tinylab.cli.cost_table import print_costs, print_pipeline
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.config import CostConfig
-from tinylab.runs.threads import share_cores, use_threads
+from tinylab.threads import share_cores, use_threads
 
 __all__ = ["EPILOG", "add_to", "say"]
 
@@ -47,7 +47,7 @@ def say(message: str) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from tinylab.runs.check_costs import check_costs
+    from tinylab.jobs.check_costs import check_costs
 
     config = config_of(options)
     assert isinstance(config, CostConfig)
@@ -56,7 +56,7 @@ def _sample(options: argparse.Namespace) -> int:
     use_threads(config.threads)
     if options.pipeline:
         return _pipeline(config, options)
-    from tinylab.runs.jobs.cost.measure import measure_costs
+    from tinylab.jobs.cost.measure import measure_costs
 
     def progress(done: int, total: int, message: str) -> None:
         say(f"{done:>{len(str(total))}} of {total}: {message}")

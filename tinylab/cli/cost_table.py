@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.table import print_lines
 
-__all__ = ["explanations", "print_costs", "print_pipeline"]
+if TYPE_CHECKING:
+    from tinylab.runs.run import Run
+
+__all__ = ["explanations", "print_costs", "print_evaluation", "print_pipeline"]
 
 _PARTS = ("blocks", "embedders", "head")
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -118,3 +122,15 @@ def _seconds(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.2f} s"
     return f"{seconds * 1000:.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
+
+
+def print_evaluation(run: Run, result: Mapping[str, Any], *, markdown: bool = False) -> None:
+    """One row a model or file, the floor of real data below; warnings go to stderr."""
+    from tinylab.reports.table_render import text_lines
+    from tinylab.reports.tables import score_table
+
+    table = score_table([run])
+    print_lines(text_lines(table), markdown=markdown)
+    print(table.note)
+    for line in result.get("warnings", ()):
+        print(f"note: {line}", file=sys.stderr)

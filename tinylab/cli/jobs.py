@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
-from tinylab.cli.cost_table import print_costs
+from tinylab.cli.cost_table import print_costs, print_evaluation
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.cli.output import print_rows, print_values
-from tinylab.cli.scores import print_evaluation
 from tinylab.cli.shared import shared
 from tinylab.cli.table import print_comparison, print_recipes
 from tinylab.config import config_types
+from tinylab.distributed import together
 from tinylab.errors import BadRequest, Failure, Stopped
-from tinylab.together import together
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
 __all__ = ["add_resume", "add_to"]
 
@@ -48,15 +47,14 @@ def add_resume(commands: Commands) -> None:
 def _job(options: argparse.Namespace) -> int:
     if getattr(options, "list", False):
         return _methods(options)
-    from tinylab.runs.checks import check
-    from tinylab.runs.sharing import on_own_device
+    from tinylab.jobs.checks import check, on_own_device
 
     config = on_own_device(config_of(options), together().size)
     check(config)
     if options.dry_run:
         print(config.to_json(), end="")
         return 0
-    from tinylab.runs.execute import start_run
+    from tinylab.jobs.execute import start_run
 
     run = start_run(config, Path(options.out) if options.out else None)
     print(f"{config.kind}: writing to {run.path}", file=sys.stderr)
@@ -82,10 +80,10 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _execute(run: Run, options: argparse.Namespace) -> int:
-    from tinylab.runs.threads import share_cores
+    from tinylab.threads import share_cores
 
     share_cores()
-    from tinylab.runs.execute import execute
+    from tinylab.jobs.execute import execute
 
     try:
         result = execute(run, quiet=options.quiet)

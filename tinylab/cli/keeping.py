@@ -8,13 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from tinylab.cli.commands import Commands
-from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.output import print_made, print_rows, print_values
 from tinylab.errors import BadRequest
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
-__all__ = ["add_to"]
+__all__ = ["add_recording", "add_to"]
 
 _DELETE = """Deleted runs lie in a trash within the runs folder, from where `tinylab restore` brings them back. The app
 removes what was deleted more than a week ago when it starts; `tinylab trash --empty` does so at once."""
@@ -137,3 +137,25 @@ def _find(references: list[str]) -> list[Run]:
 
     runs = [find_run(reference) for reference in references]
     return list({run.path.absolute(): run for run in runs}.values())
+
+
+_ABOUT = """Copy what the page shows of a run into the folder of recordings among the assets, without models, logs and
+checkpoints, and without anything that says where it was made. The page offers it to everybody: searches, fine-tunings
+and comparisons to be watched again, samples, scores and costs as they ended."""
+
+
+def add_recording(commands: Commands) -> None:
+    """`record`."""
+    command = commands.add("record", "make a recording of a run, to be watched again", _record, _ABOUT)
+    command.add_argument("run", metavar="RUN", help="id or folder of the run")
+    command.add_argument("--as", dest="name", metavar="NAME", required=True, help="its id is recorded-NAME")
+
+
+def _record(options: argparse.Namespace) -> int:
+    from tinylab.reports.reproduction import shared
+    from tinylab.runs.recordings import record
+    from tinylab.runs.store import find_run
+
+    made = record(find_run(options.run), options.name, shared)
+    size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
+    return print_made({"recording": str(made.path), "bytes": size}, (), options)

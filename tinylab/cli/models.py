@@ -74,8 +74,8 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from tinylab.models.convert import convert
-    from tinylab.models.published import Hints
+    from tinylab.models.published.convert import convert
+    from tinylab.models.published.published import Hints
 
     told = (
         "family",
@@ -102,8 +102,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _push(options: argparse.Namespace) -> int:
     from tinylab.models.catalog import describe_model
-    from tinylab.models.hub import push, upload_of
-    from tinylab.models.hub_names import check_repo
+    from tinylab.models.hub.reference import check_repo
+    from tinylab.models.hub.transfer import push, upload_of
 
     check_repo(options.to)
     folder = describe_model(options.model).path

@@ -14,7 +14,7 @@ from tinylab.cli.commands import Commands
 from tinylab.errors import BadRequest
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
 __all__ = ["add_to"]
 
@@ -41,7 +41,7 @@ def _report(options: argparse.Namespace) -> int:
     began = time.monotonic()
     runs = _runs(options.runs)
     out = _place(options.out, force=options.force)
-    from tinylab import atomic
+    from tinylab.files import atomic
     from tinylab.reports.report import build_report
 
     def progress(number: int, name: str) -> None:

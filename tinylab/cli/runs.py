@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
+from tinylab.launch.interpreter import module_command, module_environment
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
-__all__ = ["add_to"]
+__all__ = ["add_app", "add_to"]
 
 
 def add_to(commands: Commands) -> None:
@@ -25,8 +27,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from tinylab.runs.searching import has_words
-    from tinylab.runs.store import damaged_runs, list_runs
+    from tinylab.runs.store import damaged_runs, has_words, list_runs
 
     rows = []
     for run in list_runs():
@@ -58,11 +59,21 @@ def _row(run: Run) -> dict[str, Any]:
 
 def _place(run: Run) -> str:
     """Which place in line a run has, and when it will start; "" if it has started since."""
+    from tinylab.launch.queue import place_of
     from tinylab.reports.names import duration
-    from tinylab.runs.queue import place_of
 
     place = place_of(run)
     if place is None:
         return ""
     when = "" if place.seconds is None else f", starts in about {duration(place.seconds)}"
     return f"place {place.position} in line{when}"
+
+
+def add_app(commands: Commands) -> None:
+    """`app`."""
+    commands.add("app", "open the lab in a browser", _app)
+
+
+def _app(options: argparse.Namespace) -> int:
+    command = module_command("app")
+    os.execve(command[0], command, module_environment())

@@ -10,8 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
+from tinylab.distributed import Together, launched, meet, part
 from tinylab.errors import Failure, Stopped
-from tinylab.together import Together, launched, meet, part
 
 __all__ = ["shared"]
 
@@ -25,7 +25,7 @@ def shared(handler: Handler) -> Handler:
     def run(options: argparse.Namespace) -> int:
         if launched() == 1:
             return handler(options)
-        from tinylab.runs.threads import share_cores
+        from tinylab.threads import share_cores
 
         share_cores()
         team = meet()
@@ -58,8 +58,8 @@ def _help(team: Together) -> int:
     job = team.listen()
     if not job:
         return 0
-    from tinylab.runs.execute import execute_along
-    from tinylab.runs.record import Run
+    from tinylab.jobs.execute import execute_along
+    from tinylab.runs.run import Run
 
     try:
         execute_along(Run.open(Path(job)))

@@ -14,7 +14,7 @@ from tinylab.errors import BadRequest
 from tinylab.pruning.plan import DepthPlan
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
 __all__ = ["add_to", "print_comparison", "print_recipes"]
 
@@ -86,7 +86,7 @@ def _tables(run: Run, options: argparse.Namespace) -> int:
         raise BadRequest("--study ranks the methods of a comparison in its printed table; leave it out")
     from tinylab.reports.sections import section_of
     from tinylab.reports.table import stacked_csv
-    from tinylab.reports.table_text import text_lines
+    from tinylab.reports.table_render import text_lines
 
     tables = section_of(run).tables
     if options.csv:
@@ -140,8 +140,7 @@ def _mean(row: Mapping[str, Any], name: str, digits: int) -> str:
 
 def _ranked_by(study: str, result: dict[str, Any], config: CompareConfig) -> dict[str, Any]:
     """The result with ranks in another study, or in one that has grown since."""
-    from tinylab.runs.ground_truth import GroundTruth
-    from tinylab.runs.ranking import ranked, study_facts
+    from tinylab.jobs.ground_truth import GroundTruth, ranked, study_facts
 
     rows = result.get("rows", [])
     if not all("cells" in row for row in rows):

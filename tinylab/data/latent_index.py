@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
-from tinylab.json_file import read_object
+from tinylab.files import atomic
+from tinylab.files.json_file import read_object
 
 __all__ = ["INDEX_FILE", "LatentIndex", "Shard", "read_index", "shard_name", "write_index"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinylab import atomic
+from tinylab.files import atomic
 
 __all__ = ["write_pictures", "write_samples"]
 

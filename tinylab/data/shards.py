@@ -15,7 +15,7 @@ import numpy as np
 
 from tinylab.data.latent_index import LatentIndex, Shard, read_index
 from tinylab.errors import BadRequest
-from tinylab.tensor_file import read_layout
+from tinylab.files.tensor_file import read_layout
 
 __all__ = ["ShardFolder", "file_digest"]
 

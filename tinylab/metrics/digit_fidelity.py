@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tinylab.data.base import Dataset
-from tinylab.metrics.kernel_distance import kernel_distance
+from tinylab.metrics.fidelity.distances import kernel_distance
 from tinylab.metrics.reading import reading_accuracy
-from tinylab.models.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader
 
 __all__ = ["DigitFidelity", "DigitScores"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tinylab.models.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader
 
 __all__ = ["read_digits", "reading_accuracy"]
 

@@ -11,11 +11,11 @@ from typing import Any
 from tinylab.data.classes import DIGIT_NAMES, numbered_names
 from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
-from tinylab.json_file import read_object
+from tinylab.files.json_file import read_object
+from tinylab.files.tensor_file import check_tensors, read_header
 from tinylab.models.families import FAMILIES, Family, family_of, history_fits
-from tinylab.models.published_shapes import expected_shapes
+from tinylab.models.published.published_shapes import expected_shapes
 from tinylab.paths import assets_folder, exists, runs_folder
-from tinylab.tensor_file import check_tensors, read_header
 
 __all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model"]
 
@@ -74,15 +74,15 @@ def locate_model(reference: str, *, fetches: bool = True) -> Path:
     Args:
         fetches: whether the Hub may be asked; without, a model there is as one that is unknown.
     """
-    from tinylab.models.diffusers_folder import is_diffusers  # they build on this module
-    from tinylab.models.hub_names import is_hub_reference
+    from tinylab.models.diffusers.folder import is_diffusers  # they build on this module
+    from tinylab.models.hub.reference import is_hub_reference
 
     if reference in built_in_models():
         return assets_folder() / reference
     if is_hub_reference(reference):
         if not fetches:
             raise BadRequest(f"{reference} was not looked up; load it first")
-        from tinylab.models.hub import fetch
+        from tinylab.models.hub.transfer import fetch
 
         candidates = [fetch(reference)]
     else:
@@ -112,7 +112,7 @@ def _expand(reference: str) -> Path:
 
 def describe_model(reference: str) -> ModelInfo:
     """Read config and tensor header of a model; BadRequest if they are damaged or foreign."""
-    from tinylab.models.diffusers_folder import describe_diffusers, is_diffusers  # they build on this module
+    from tinylab.models.diffusers.folder import describe_diffusers, is_diffusers  # they build on this module
 
     folder = locate_model(reference)
     if is_diffusers(folder):

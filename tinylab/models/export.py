@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
 from tinylab.registry import Registry
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ __all__ = ["EXPORTS", "export_model"]
 EXPORTS: Registry[Callable[[Denoiser, Path], list[str]]] = Registry("layout")
 EXPORTS.register(
     "published",
-    "tinylab.models.published_export:export_published",
+    "tinylab.models.published.published_export:export_published",
     summary="the state dict of the original code, in one file",
 )
 EXPORTS.register(
     "tinylab",
-    "tinylab.models.published_export:export_folder",
+    "tinylab.models.published.published_export:export_folder",
     summary="a model folder of Tinylab's own",
 )
 EXPORTS.register(
     "diffusers",
-    "tinylab.models.diffusers_layout:to_diffusers",
+    "tinylab.models.diffusers.layout:to_diffusers",
     summary="a folder for DiTPipeline of the diffusers library",
 )
 

@@ -134,11 +134,11 @@ _DIT: dict[str, Any] = {
 }
 _MAR_STACKS = {"encoder_blocks": "encoder_depth", "decoder_blocks": "decoder_depth"}
 _ROWS = (
-    Family("dit", "DiT", "tinylab.models.dit:DiT", "diffusion transformer, predicts noise", **_DIT),
+    Family("dit", "DiT", "tinylab.models.networks.dit:DiT", "diffusion transformer, predicts noise", **_DIT),
     Family(
         "sit",
         "SiT",
-        "tinylab.models.sit:SiT",
+        "tinylab.models.networks.sit:SiT",
         "interpolant transformer, predicts velocity",
         choices={"path": ("linear", "gvp", "vp")},
         **_DIT,
@@ -146,7 +146,7 @@ _ROWS = (
     Family(
         "mar",
         "MAR",
-        "tinylab.models.mar:MAR",
+        "tinylab.models.networks.mar:MAR",
         "masked autoregressive transformer, draws hidden tokens",
         stacks=_MAR_STACKS,
         lists={**_MAR_STACKS, "diffloss.net.res_blocks": "diffloss_d"},

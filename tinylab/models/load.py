@@ -13,16 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
+from tinylab.files.tensor_file import check_tensors, read_header
 from tinylab.models.base import Denoiser
 from tinylab.models.catalog import WEIGHTS_FILE, describe_model
-from tinylab.models.diffusers_folder import is_diffusers
-from tinylab.models.diffusers_layout import from_diffusers
+from tinylab.models.diffusers.folder import is_diffusers
+from tinylab.models.diffusers.layout import from_diffusers
 from tinylab.models.families import Family
-from tinylab.models.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader
 from tinylab.paths import assets_folder
-from tinylab.tensor_file import check_tensors, read_header
 
 __all__ = ["load_model", "load_reader", "model_class", "open_reader", "pick_device", "save_model", "sketch"]
 

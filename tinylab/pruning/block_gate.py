@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from tinylab.errors import BadRequest
 from tinylab.models.block_form import BlockForm
 from tinylab.pruning.batch_rows import BlockRows
-from tinylab.pruning.row_arguments import Doubt, take_rows
-from tinylab.pruning.row_functions import join_rows, split_rows
+from tinylab.pruning.row_arguments import Doubt, join_rows, split_rows, take_rows
 
 __all__ = ["Bypass", "DenseGate", "SkipGate"]
 

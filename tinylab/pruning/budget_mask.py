@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.depth_mask import INITIAL_LOGIT, Drawn, MaskDistribution
+from tinylab.pruning.depth_mask import INITIAL_LOGIT, DepthMask, Drawn, MaskDistribution
 from tinylab.pruning.estimators import EstimatorName
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.verdict import GroupState
 
-__all__ = ["BudgetMask", "whole_costs"]
+__all__ = ["BudgetMask", "mask_for", "whole_costs"]
 
 _NEVER = -1e9  # the log of no weight at all; infinities would make gradients that are no numbers
 _UNITS = 200  # what the time of all blocks is divided into
@@ -195,3 +195,28 @@ class BudgetMask(MaskDistribution):
 def _log_sum(first: Tensor, second: Tensor) -> Tensor:
     """log(exp first + exp second); unlike torch.logaddexp with a second derivative that is a number everywhere."""
     return torch.stack([first, second]).logsumexp(dim=0)
+
+
+def mask_for(
+    layout: Layout,
+    scaling: float,
+    *,
+    protected: Mapping[str, Collection[int]] | None = None,
+    seconds: Mapping[str, Sequence[float]] | None = None,
+) -> MaskDistribution:
+    """A categorical for every local group, or a logit for every block under a global budget.
+
+    Args:
+        seconds: measured time of every block per stack, for a budget of time.
+
+    Raises:
+        BadRequest: nothing fits; a budget of time without measured times.
+    """
+    if not layout.is_global:
+        return DepthMask(layout, scaling, protected=protected)
+    if layout.time is None:
+        return BudgetMask(layout, scaling, protected=protected)
+    if seconds is None:
+        raise BadRequest(f"{layout} needs the measured time of every block")
+    costs = whole_costs([seconds[stack][i] for stack, i in layout.groups[0].blocks])
+    return BudgetMask(layout, scaling, costs=costs, protected=protected)

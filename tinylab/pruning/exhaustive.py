@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
 from tinylab.pruning.plan import block_names
 
 __all__ = ["MAX_CANDIDATES", "Candidate", "CandidateTable", "all_candidates", "check_number", "rank_correlation"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
 from tinylab.models.families import MOST_BLOCKS
 from tinylab.pruning.layout import show_depth
 

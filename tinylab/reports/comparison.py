@@ -7,12 +7,12 @@ from typing import Any
 
 from tinylab.figures import candidate_scatter, kept_strips, loss_dumbbells
 from tinylab.figures.distribution import loss_distribution
+from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.pruning.plan import block_names
 from tinylab.reports.names import in_figure, method_label
 from tinylab.reports.reading import number
 from tinylab.reports.tables.comparison import cells_of, shares_kept
-from tinylab.runs.ground_truth import GroundTruth
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["comparison_figures"]
 

@@ -11,15 +11,14 @@ from typing import Any
 
 from tinylab import __version__
 from tinylab.figures.page import figure_block, page
-from tinylab.reports.behaviour import SCRIPT
-from tinylab.reports.look import STYLE
 from tinylab.reports.names import KINDS, duration, when
+from tinylab.reports.page_assets import SCRIPT, STYLE
 from tinylab.reports.provenance import origin_of
 from tinylab.reports.reproduction import Step
 from tinylab.reports.section import Picture, Plot, Section
 from tinylab.reports.summary import highlights
 from tinylab.reports.table import Table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["Chapter", "document"]
 

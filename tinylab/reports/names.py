@@ -14,8 +14,8 @@ from tinylab.metrics.fidelity.names import METRICS, Metric
 from tinylab.models.catalog import built_in_models, locate_model
 from tinylab.pruning.criteria import CRITERIA
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.record import Run
 from tinylab.runs.recordings import recording
+from tinylab.runs.run import Run
 
 __all__ = [
     "KINDS",

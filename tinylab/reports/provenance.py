@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinylab.json_file import read_object
+from tinylab.files.json_file import read_object
 from tinylab.reports.names import KINDS, when
 from tinylab.reports.table import Column, Row, Table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["origin_of", "runs_table", "versions_table"]
 

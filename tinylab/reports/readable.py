@@ -8,7 +8,7 @@ from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
 from tinylab.reports.reading import as_result
 from tinylab.reports.sections import section_of
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["check_readable"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from tinylab.errors import BadRequest
 from tinylab.models.families import in_order
 from tinylab.runs.metrics_db import MetricsReader
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["Points", "as_result", "keep_columns", "number", "scalar_curves", "searched_depth", "thinned"]
 

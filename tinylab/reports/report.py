@@ -22,7 +22,7 @@ from tinylab.reports.sections.evaluate import score_plots
 from tinylab.reports.summary import headline
 from tinylab.reports.table import Table, stacked_csv
 from tinylab.reports.tables import score_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["Report", "build_report"]
 

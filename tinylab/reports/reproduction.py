@@ -10,7 +10,7 @@ from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.paths import assets_folder, exists, runs_folder
 from tinylab.runs.command import command_of
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["Step", "shared", "steps_to"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tinylab.reports.table import Table
 
-__all__ = ["Picture", "Plot", "Section"]
+__all__ = ["Picture", "Plot", "Section", "artifact_png", "png_of"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,23 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     beside: bool = True
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+_LARGEST = 8 * 2**20  # bytes
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def png_of(path: Path) -> bytes | None:
+    """The file's bytes; None if it is missing, no PNG, too large or somewhere else behind a link."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            return None
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if data.startswith(_SIGNATURE) else None
+
+
+def artifact_png(artifacts: Path, name: str) -> bytes | None:
+    """A picture among the artifacts, by the name that a result gives, which cannot lead out of the folder."""
+    return png_of(artifacts / Path(name).name)

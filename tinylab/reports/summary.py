@@ -8,7 +8,7 @@ from typing import Any
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import model_label
 from tinylab.reports.reading import as_result, number
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["headline", "highlights"]
 

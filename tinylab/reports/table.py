@@ -132,7 +132,7 @@ class Table:
         Raises:
             BadRequest: no row is called `baseline`.
         """
-        from tinylab.reports.table_html import table_html  # it is made of tables
+        from tinylab.reports.table_render import table_html  # it is made of tables
 
         return table_html(self, baseline, best=best)
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
-from tinylab.json_file import read_object
-from tinylab.runs.record import Run
+from tinylab.files import atomic
+from tinylab.files.json_file import read_object
+from tinylab.runs.run import Run
 
 __all__ = ["ABOUT_FILE", "About", "about", "describe"]
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tinylab import atomic
-from tinylab.json_file import read_object
+from tinylab.files import atomic
+from tinylab.files.json_file import read_object
 from tinylab.paths import runs_folder
-from tinylab.runs.record import Run
-from tinylab.runs.sole import sole_process
+from tinylab.runs.run import Run
+from tinylab.runs.run_lock import sole_process
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import refuse_busy, trash_folder
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from tinylab import __version__
 from tinylab.config import JobConfig
-from tinylab.runs.choices import own_choices
-from tinylab.runs.command import command_of
+from tinylab.runs.command import command_of, own_choices
 
 __all__ = ["notebook_of"]
 
@@ -27,7 +26,7 @@ _IMPORTS = """import plotly.graph_objects as go
 from tinylab.config import {configs}
 from tinylab.presets import preset_config
 from tinylab.reports.sections import section_of
-from tinylab.runs.execute import execute, start_run"""
+from tinylab.jobs.execute import execute, start_run"""
 _SHOW = '''try:
     from IPython.display import HTML, Image, Markdown, display
 except ImportError:  # outside of a notebook

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
-from tinylab.file_cache import FileCache
-from tinylab.json_file import read_object
+from tinylab.files import atomic
+from tinylab.files.file_cache import FileCache
+from tinylab.files.json_file import read_object
 
 if TYPE_CHECKING:
-    from tinylab.runs.record import Run
+    from tinylab.runs.run import Run
 
 __all__ = ["FILE", "LONGEST", "MOST_READERS", "add_reader", "owner_of", "readers_of", "set_owner", "write_owner"]
 

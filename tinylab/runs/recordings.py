@@ -11,13 +11,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
-from tinylab.json_file import read_object
+from tinylab.files import atomic
+from tinylab.files.json_file import read_object
 from tinylab.paths import assets_folder, exists
-from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
-from tinylab.runs.moment import moments
-from tinylab.runs.record import Run
+from tinylab.runs.replay import moments
+from tinylab.runs.run import ACTIVATIONS, SNAPSHOTS, Run
 
 __all__ = ["PREFIX", "is_recording", "record", "recording", "recordings", "recordings_folder"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tinylab.runs.devices import own_slot
+from tinylab.launch.devices import own_slot
 
 __all__ = ["ACTIVE", "STATES", "Status", "is_alive", "own_process"]
 

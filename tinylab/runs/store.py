@@ -14,21 +14,22 @@ from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.paths import exists, runs_folder
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.record import Run, Status, Taken
+from tinylab.runs.about import about
 from tinylab.runs.recordings import recording
+from tinylab.runs.run import Run, Status, Taken
 
 __all__ = [
     "Listed",
     "damaged_runs",
     "find_plan",
     "find_run",
+    "has_words",
     "in_runs_folder",
     "list_runs",
     "listed_runs",
     "new_run",
     "unguessable",
 ]
-
 
 _HIDDEN = "._"  # how folders begin that are kept beside the runs, such as the trash
 
@@ -125,3 +126,14 @@ def find_plan(reference: str) -> DepthPlan:
     if not run.plan_path.is_file():
         raise BadRequest(f"run {run.id} has no plan yet; finish it with `tinylab resume {reference}`")
     return DepthPlan.load(run.plan_path)
+
+
+def has_words(run: Run, words: str) -> bool:
+    """Whether all of these words stand, in any order, in the run's id, name, notes, kind, state or model."""
+    wanted = words.casefold().split()
+    if not wanted:
+        return True
+    config, said = run.config(), about(run)
+    model = str(getattr(config, "model", None) or "")
+    text = "\n".join([run.id, said.name, said.notes, config.kind, run.status().state, model]).casefold()
+    return all(word in text for word in wanted)

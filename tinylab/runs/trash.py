@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
 from tinylab.paths import exists, runs_folder
-from tinylab.runs.record import Run
-from tinylab.runs.sole import sole_process
+from tinylab.runs.run import Run
+from tinylab.runs.run_lock import sole_process
 
 __all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "purge", "refuse_busy", "restore"]
 

@@ -12,11 +12,11 @@ __all__ = ["SAMPLERS", "SAMPLERS_OF", "sampler_for"]
 
 SAMPLERS: Registry = Registry("sampler")
 _HERE = "tinylab.sampling"
-SAMPLERS.register("ddpm", f"{_HERE}.ancestral:sample", summary="ancestral sampling, learned variance", label="DDPM")
-SAMPLERS.register("ddim", f"{_HERE}.ddim:sample", summary="deterministic DDIM, eta 0", label="DDIM")
-SAMPLERS.register("euler", f"{_HERE}.ode:sample_euler", summary="the flow's ODE, Euler steps", label="Euler (ODE)")
-SAMPLERS.register("heun", f"{_HERE}.ode:sample_heun", summary="the flow's ODE, two looks a step", label="Heun (ODE)")
-SAMPLERS.register("sde", f"{_HERE}.sde:sample", summary="the flow's SDE, Euler-Maruyama", label="SDE")
+SAMPLERS.register("ddpm", f"{_HERE}.gaussian:sample_ddpm", summary="ancestral sampling, learned variance", label="DDPM")
+SAMPLERS.register("ddim", f"{_HERE}.gaussian:sample_ddim", summary="deterministic DDIM, eta 0", label="DDIM")
+SAMPLERS.register("euler", f"{_HERE}.flow:sample_euler", summary="the flow's ODE, Euler steps", label="Euler (ODE)")
+SAMPLERS.register("heun", f"{_HERE}.flow:sample_heun", summary="the flow's ODE, two looks a step", label="Heun (ODE)")
+SAMPLERS.register("sde", f"{_HERE}.flow:sample_sde", summary="the flow's SDE, Euler-Maruyama", label="SDE")
 SAMPLERS.register("masked", f"{_HERE}.masked:sample", summary="hidden tokens, a few at a time", label="Masked tokens")
 
 # The first one is the default of the family.

@@ -10,7 +10,7 @@ from torch import Tensor
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.sampling import SAMPLERS, sampler_for
-from tinylab.sampling.drawing import Drawing, ImageNoise, NoiseSource, Settings
+from tinylab.sampling.base import Drawing, ImageNoise, NoiseSource, Settings
 
 __all__ = ["Settings", "generate", "steps_taken"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from tinylab.diffusion.masked import MaskedDiffusion
-from tinylab.models.mar import MAR
-from tinylab.models.token_head import TokenHead
-from tinylab.sampling import ancestral
-from tinylab.sampling.drawing import Drawing
+from tinylab.models.networks.mar import MAR
+from tinylab.models.networks.token_head import TokenHead
+from tinylab.sampling import gaussian
+from tinylab.sampling.base import Drawing
 
 __all__ = ["hidden_after", "sample"]
 
@@ -64,7 +64,7 @@ def _draw_tokens(drawing: Drawing, tokens: Tensor, mask: Tensor, hidden: int, ch
         output = head.denoise(x.repeat(copies, 1), chain.timesteps[index].view(1), condition)
         if copies == 2:
             output = _guided(output, x.shape[1], scale)
-        x = ancestral.step(chain, output, x, index, drawing.settings.temperature * noises[k], model.clip_value)
+        x = gaussian.ddpm_step(chain, output, x, index, drawing.settings.temperature * noises[k], model.clip_value)
     return x.view(*chosen.shape, -1)
 
 

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tinylab import atomic
 from tinylab.errors import Failure
+from tinylab.files import atomic
 from tinylab.training.sharding import shard_like, whole
 
 __all__ = [

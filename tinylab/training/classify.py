@@ -11,7 +11,7 @@ from torch import Tensor
 from tinylab.config import TrainConfig
 from tinylab.data.digits import ImageSplit
 from tinylab.data.order import batch_indices, step_generator
-from tinylab.models.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader
 from tinylab.training.ema import Ema
 from tinylab.training.loop import cosine, set_rate
 from tinylab.training.recorder import StepRecord

@@ -17,11 +17,11 @@ from accelerate.utils import (
 from torch import Tensor, nn
 
 from tinylab.config import LoopConfig
+from tinylab.distributed import meet, together
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.together import meet, together
-from tinylab.training.computed import autocast
-from tinylab.training.read_ahead import Reader
+from tinylab.training.precision import autocast
+from tinylab.training.prefetch import Reader
 from tinylab.training.sharding import whole
 from tinylab.training.shares import check_shares, rows_of
 from tinylab.training.task import Task

@@ -21,9 +21,9 @@ from tinylab.training.checkpointing import (
     save_checkpoint,
     tidy,
 )
-from tinylab.training.computed import computed, models_of
 from tinylab.training.engine import Engine, engine_for
-from tinylab.training.read_ahead import Reader, read_ahead
+from tinylab.training.precision import computed, models_of
+from tinylab.training.prefetch import Reader, read_ahead
 from tinylab.training.recorder import Recorder
 from tinylab.training.task import Task
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from torch import Tensor
 
@@ -13,12 +14,16 @@ from tinylab.diffusion import Draw, Objective
 from tinylab.models.base import Denoiser
 from tinylab.pruning.plan import DepthPlan
 from tinylab.training.batches import TrainBatch
+from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.hidden_states import hidden_states
 from tinylab.training.layer_maps import layer_map
+from tinylab.training.loop import run_loop
 from tinylab.training.losses import LOSSES, RecoveryLoss, Seen
+from tinylab.training.recorder import Recorder
+from tinylab.training.warm_starts import WARM_STARTS, WarmUp
 
-__all__ = ["RecoverTask", "see"]
+__all__ = ["RecoverTask", "recover", "see"]
 
 
 class RecoverTask(DenoiseTask):
@@ -78,3 +83,35 @@ def see(
         taught = hooks.enter_context(hidden_states(teacher, [(stack, i) for stack, _, i in pairs]))
         found = objective.compare(student, teacher, x, y, draw)
     return Seen(found.truth, found.gap, learned, taught)
+
+
+def recover(
+    student: Denoiser,
+    teacher: Denoiser,
+    plan: DepthPlan,
+    objective: Objective,
+    data: Dataset,
+    config: FinetuneConfig,
+    *,
+    checkpoints: Path | None,
+    recorder: Recorder,
+    warm_recorder: Recorder,
+    on_step: Callable[[DenoiseTask, int], None] | None = None,
+) -> Denoiser:
+    """Train `student`, which `plan` cut from `teacher`, as `config` says; its averaged weights.
+
+    Goes on from the newest checkpoint; the warm start, done by then, is not done again.
+
+    Args:
+        checkpoints: where they lie, None for none; those of the warm start in `warm-start/` below.
+        recorder: told of the training.
+        warm_recorder: told of the warm start, where it takes steps.
+        on_step: called after every step of the training, for snapshots.
+    """
+    if checkpoints is None or latest_checkpoint(checkpoints) is None:
+        below = checkpoints / "warm-start" if checkpoints else None
+        given = WarmUp(student, teacher, plan, objective, data, config, below, warm_recorder)
+        WARM_STARTS.get(config.warm_start)(given)
+    task = RecoverTask(student, teacher, plan, objective, data, config, on_step=on_step)
+    run_loop(task, config, checkpoints, recorder)
+    return task.ema.module

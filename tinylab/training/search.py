@@ -8,28 +8,42 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Draw, Objective
+from tinylab.distributed import together
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
+from tinylab.pruning.budget_mask import mask_for
 from tinylab.pruning.depth_mask import MaskDistribution
 from tinylab.pruning.gates import Way, gated
 from tinylab.pruning.layout import Layout
-from tinylab.pruning.mask_for import mask_for
 from tinylab.pruning.verdict import Verdict, judge
-from tinylab.together import together
 from tinylab.training.batches import TrainBatch, denoise_batch
-from tinylab.training.computed import autocast, computed, models_of
 from tinylab.training.ema import Ema
-from tinylab.training.lora import add_lora
+from tinylab.training.precision import autocast, computed, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.shares import rows_of
 
-__all__ = ["SearchTask", "mask_record"]
+__all__ = ["SearchTask", "add_lora", "mask_record"]
+
+
+def add_lora(model: Denoiser, *, rank: int, alpha: int) -> list[nn.Parameter]:
+    """Freeze `model`, put LoRA matrices on its blocks' linears in place, and return them."""
+    model.requires_grad_(False)
+    places = {id(module): name for name, module in model.named_modules()}
+    targets = [
+        places[id(module)]
+        for blocks in model.block_stacks().values()
+        for module in blocks.modules()
+        if isinstance(module, nn.Linear)
+    ]
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets), model)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 class SearchTask:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
 from tinylab.registry import Registry
+from tinylab.training.recorder import StepRecord
 
-__all__ = ["TRACKERS", "Tracker", "check_tracker"]
+__all__ = ["TRACKERS", "Tracker", "Tracking", "check_tracker", "check_tracking"]
 
 
 class Tracker(Protocol):
@@ -117,3 +119,38 @@ def check_tracker(name: str) -> None:
     """BadRequest if the library behind a tracker is not there; "none" needs none."""
     if name != "none" and importlib.util.find_spec(TRACKERS.get(name).library) is None:
         raise BadRequest(f"--tracker {name}: that library is not here; `pip install tinylab[{name}]` brings it")
+
+
+def check_tracking(config: JobConfig) -> None:
+    """BadRequest if the config names a tracker whose library is not there."""
+    check_tracker(_tracker_of(config))
+
+
+class Tracking:
+    """Passes records on to the tracker that the config names, if it names one.
+
+    Raises:
+        BadRequest: its library is not there.
+    """
+
+    def __init__(self, config: JobConfig, folder: Path) -> None:
+        check_tracking(config)
+        self._name, self._config, self._folder = _tracker_of(config), config, folder
+        self._tracker: Tracker | None = None
+
+    def record(self, step: int, record: StepRecord) -> None:
+        """Show the single numbers of a step, and what the clock said."""
+        if self._name == "none":
+            return
+        if self._tracker is None:
+            self._tracker = TRACKERS.get(self._name).begin(self._folder, self._config.model_dump(mode="json"), step)
+        self._tracker.log(step, {**record.scalars, **{f"time/{name}": value for name, value in record.times.items()}})
+
+    def close(self) -> None:
+        """Have the tracker write what is left."""
+        if self._tracker is not None:
+            self._tracker.close()
+
+
+def _tracker_of(config: JobConfig) -> str:
+    return getattr(config, "tracker", "none")

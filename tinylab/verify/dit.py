@@ -11,8 +11,8 @@ from torch import Tensor
 from tinylab.diffusion import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.models.base import Denoiser
-from tinylab.models.dit import DiT
-from tinylab.sampling import ancestral, ddim
+from tinylab.models.networks.dit import DiT
+from tinylab.sampling import gaussian
 from tinylab.verify.golden import Golden, build_model, gradients, guidance_scale
 
 __all__ = ["guided_forward", "recompute"]
@@ -71,7 +71,7 @@ def _ancestral(golden: Golden, model: Denoiser, steps: int, scale: float) -> Ten
     y = _with_null(golden, model)
     for noise, index in zip(noises, reversed(range(steps)), strict=True):
         output = _guided(model, x, chain.timesteps[index].expand(len(x)), y, scale)
-        x = ancestral.step(chain, output, x, index, noise)
+        x = gaussian.ddpm_step(chain, output, x, index, noise)
     return x
 
 
@@ -79,7 +79,7 @@ def _ddim(golden: Golden, model: Denoiser, steps: int) -> Tensor:
     chain, x = GaussianDiffusion().respaced(steps), golden.input("sample_z_ddim")
     for index in reversed(range(steps)):
         output = model(x, chain.timesteps[index].expand(len(x)), golden.input("y"))
-        x = ddim.step(chain, output, x, index, x)
+        x = gaussian.ddim_step(chain, output, x, index, x)
     return x
 
 

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tinylab.errors import BadRequest
+from tinylab.files.tensor_file import read_header
 from tinylab.models.base import Denoiser
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import model_class, sketch
 from tinylab.paths import exists
-from tinylab.tensor_file import read_header
 
 __all__ = ["Golden", "build_model", "gradients", "guidance_scale", "read_golden"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tinylab.diffusion import Draw
 from tinylab.diffusion.masked import MaskedDiffusion
 from tinylab.errors import BadRequest
-from tinylab.models.mar import MAR
+from tinylab.models.networks.mar import MAR
 from tinylab.verify.golden import Golden, build_model, gradients
 
 __all__ = ["recompute"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tinylab.diffusion import Draw, objective_for
-from tinylab.sampling.drawing import GivenNoise, Settings
+from tinylab.sampling.base import GivenNoise, Settings
 from tinylab.sampling.generate import generate
 from tinylab.verify.dit import guided_forward
 from tinylab.verify.golden import Golden, build_model, gradients

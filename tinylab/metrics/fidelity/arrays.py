@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from tinylab.data.pictures import PICTURE_ENDINGS, PICTURE_FORMATS, BrokenPicture, PictureFolder, read_picture
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.features import Moments, Statistics
 
-__all__ = ["read_pictures", "read_statistics"]
+__all__ = ["read_folder", "read_pictures", "read_statistics"]
 
 _MOST_BYTES = 16 * 2**30  # 50,000 pictures of 256 x 256 take 10 GB
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError)
@@ -105,3 +109,52 @@ def _read(path: Path, name: str) -> np.ndarray:
             return archive[name]
     except _DAMAGE:
         raise BadRequest(f"{path} is damaged in {name}; get a whole copy of it") from None
+
+
+_MOST_PIXEL_BYTES = 16 * 2**30  # 50,000 pictures of 256 x 256 take 10 GB
+_AT_ONCE = 256
+
+
+def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pictures uint8 (N, S, S, 3) and their classes (N,), None where they lie in the folder itself.
+
+    S is the shorter side of the first picture; all others are cropped to it (see `center_crop`), which leaves squares
+    of this size as they are.
+
+    Raises:
+        BadRequest: no pictures, a broken one, or more than fit into 16 GiB.
+    """
+    flat = sorted(p for p in folder.iterdir() if _is_picture(p))
+    if flat:
+        size = _side(flat[0])
+        return _stack((read_picture(path, size) for path in flat), len(flat), size, folder), None
+    pictures = PictureFolder(folder)
+    size = _side(min(p for p in folder.rglob("*") if _is_picture(p)))
+    starts = range(0, len(pictures), _AT_ONCE)
+    read = (each for at in starts for each in pictures.read(range(at, min(at + _AT_ONCE, len(pictures))), size))
+    return _stack(read, len(pictures), size, folder), pictures.labels
+
+
+def _stack(pictures: Iterator[np.ndarray | BrokenPicture], count: int, size: int, folder: Path) -> np.ndarray:
+    if count * size * size * 3 > _MOST_PIXEL_BYTES:
+        raise BadRequest(f"{folder} holds more than {_MOST_PIXEL_BYTES // 2**30} GiB of pixels; give fewer pictures")
+    found = np.empty((count, size, size, 3), np.uint8)
+    for row, pixels in enumerate(pictures):
+        if isinstance(pixels, BrokenPicture):
+            raise pixels
+        found[row] = pixels
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".") and path.is_file()
+
+
+def _side(path: Path) -> int:
+    """The shorter side of a picture, whose header alone is read."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=PICTURE_FORMATS) as image:
+            return min(image.size)
+    except Exception as error:  # decoders raise whatever they like at damaged data
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BrokenPicture(f"{path} is a broken picture ({reason}); mend it or take it away") from None

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.half_samples import Measure
+from tinylab.metrics.fidelity.resampling import Measure
 
 __all__ = ["inception_score", "measure_inception_score", "right"]
 

@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from tinylab import atomic
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
+from tinylab.files.tensor_file import read_header
 from tinylab.metrics.fidelity.extractors import Extractor
 from tinylab.metrics.fidelity.features import Features
-from tinylab.tensor_file import read_header
 
 __all__ = ["cache_folder", "load_features", "save_features"]
 

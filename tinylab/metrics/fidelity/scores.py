@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.caveats import warnings_for
 from tinylab.metrics.fidelity.classes import inception_score, measure_inception_score, right
-from tinylab.metrics.fidelity.features import Features, Moments, moments_of
-from tinylab.metrics.fidelity.frechet import frechet_distance, measure_frechet
-from tinylab.metrics.fidelity.half_samples import Measure, interval, resamples_within_reach
-from tinylab.metrics.fidelity.halves import drawn_evenly
-from tinylab.metrics.fidelity.kernel import kernel_inception_distance, measure_kernel
-from tinylab.metrics.fidelity.names import METRICS, Metric, check_metrics
-from tinylab.metrics.fidelity.neighbours import (
+from tinylab.metrics.fidelity.distances import (
     NEIGHBOURS,
+    frechet_distance,
+    kernel_inception_distance,
+    measure_frechet,
+    measure_kernel,
     measure_precision,
     measure_recall,
     precision_and_recall,
 )
+from tinylab.metrics.fidelity.features import Features, Moments, moments_of
+from tinylab.metrics.fidelity.names import METRICS, Metric, check_metrics
+from tinylab.metrics.fidelity.resampling import Measure, drawn_evenly, interval, resamples_within_reach
+from tinylab.metrics.fidelity.settings import warnings_for
 
 __all__ = ["METRICS", "Metric", "Score", "fewest_pictures", "score", "warnings_for"]
 

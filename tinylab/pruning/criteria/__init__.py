@@ -53,17 +53,35 @@ def _add(name: str, target: str, label: str, rule: str, forwards: str = "0", **n
 
 
 _REMOVALS = "(n - k)(n + k + 1)"  # twice the looks at a model with one block less, until k of n are left
-_add("influence", "influence:choose", "Block influence (ShortGPT)", "keep what turns its input most, 1 - cosine", "1")
-_add("oracle", "oracle:choose", "BK-SDM oracle", "first of each pair in the first half, last in the second; only half")
-_add("random", "random:choose", "Random", "random blocks; --seed tells which")
-_add("flux-lite", "flux_lite:choose", "Flux-Lite", "keep the largest mean squared change", "1")
-_add("l2", "update_size:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", "1")
-_add("relative-l2", "update_size:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", "1")
-_add("norm-ratio", "update_size:choose_norm_ratio", "Norm ratio", "keep the largest |ln ‖f(x)‖ / ‖x‖|", "1")
+_add(
+    "influence",
+    "block_changes:choose_influence",
+    "Block influence (ShortGPT)",
+    "keep what turns its input most, 1 - cosine",
+    "1",
+)
+_add(
+    "oracle",
+    "placement:choose_oracle",
+    "BK-SDM oracle",
+    "first of each pair in the first half, last in the second; only half",
+)
+_add("random", "of_random:choose_random", "Random", "random blocks; --seed tells which")
+_add("flux-lite", "block_changes:choose_flux_lite", "Flux-Lite", "keep the largest mean squared change", "1")
+_add("l2", "block_changes:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", "1")
+_add("relative-l2", "block_changes:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", "1")
+_add("norm-ratio", "block_changes:choose_norm_ratio", "Norm ratio", "keep the largest |ln ‖f(x)‖ / ‖x‖|", "1")
 _CLEAN = "as influence, on clean latents and raw respaced times"
-_add("influence-clean", "influence:choose_clean", "Influence as published", _CLEAN, "1", needs="clean samples")
-_add("sensitivity", "sensitivity:choose", "Sensitivity", "keep what the loss misses most", "n + 1")
-_add("laptop", "laptop:choose", "LAPTOP-Diff", "keep what moves the output most; no labels", "n + 1")
+_add(
+    "influence-clean",
+    "block_changes:choose_influence_clean",
+    "Influence as published",
+    _CLEAN,
+    "1",
+    needs="clean samples",
+)
+_add("sensitivity", "sensitivity:choose_sensitivity", "Sensitivity", "keep what the loss misses most", "n + 1")
+_add("laptop", "sensitivity:choose_laptop", "LAPTOP-Diff", "keep what moves the output most; no labels", "n + 1")
 _add("first", "placement:choose_first", "First blocks", "the first blocks of every stack")
 _add("even", "placement:choose_even", "Evenly spaced", "evenly spaced blocks of every stack")
 _add("contiguous", "placement:choose_contiguous", "Without the middle", "all but one span in the middle of every stack")
@@ -78,7 +96,13 @@ _add("beam", "greedy:choose_beam", "Beam search", "greedy with four candidates s
 _add("best-random", "of_random:choose_best", "Best of random", "smallest loss of R random choices", "R")
 _add("median-random", "of_random:choose_median", "Median of random", "median loss of R random choices", "R")
 _add("worst-random", "of_random:choose_worst", "Worst of random", "largest loss of R random choices", "R")
-_add("evolution", "evolution:choose", "Evolution (EvoPress)", "swaps, offspring, selection by loss", "up to 104")
-_add("indices", "indices:choose", "By hand", "the blocks given by --indices", needs="indices")
+_add(
+    "evolution",
+    "evolution:choose_evolution",
+    "Evolution (EvoPress)",
+    "swaps, offspring, selection by loss",
+    "up to 104",
+)
+_add("indices", "placement:choose_indices", "By hand", "the blocks given by --indices", needs="indices")
 
 LOOKS_AT_DATA = frozenset(method.name for method in METHODS.values() if method.looks_at_data)

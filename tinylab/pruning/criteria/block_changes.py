@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinylab.models.block_form import PLAIN, block_forms
 from tinylab.pruning.block_gate import DenseGate
-from tinylab.pruning.criteria.base import Request
+from tinylab.pruning.criteria.base import Choice, Request, keep_highest
 from tinylab.pruning.criteria.calibration import calibration_batches
 
-__all__ = ["Measure", "block_changes"]
+__all__ = [
+    "Measure",
+    "block_changes",
+    "choose_flux_lite",
+    "choose_influence",
+    "choose_influence_clean",
+    "choose_l2",
+    "choose_norm_ratio",
+    "choose_relative_l2",
+    "l2",
+    "norm_ratio",
+    "relative_l2",
+    "squared_change",
+    "turn",
+]
 
 Measure = Callable[[Tensor, Tensor], Tensor]  # hidden states (N, …, D) before and after -> (N,)
 
@@ -55,3 +70,62 @@ def block_changes(request: Request, measure: Measure, *, clean: bool = False) ->
         for hook in hooks:
             hook.remove()
     return {stack: (total / done).tolist() for stack, total in totals.items()}
+
+
+def choose_flux_lite(request: Request) -> Choice:
+    """Keep the blocks that change their input most."""
+    return keep_highest(request, block_changes(request, squared_change))
+
+
+def squared_change(before: Tensor, after: Tensor) -> Tensor:
+    """Mean of (x_out - x_in)² over tokens and channels: (N,)."""
+    return (after - before).square().flatten(1).mean(dim=1)
+
+
+def choose_influence(request: Request) -> Choice:
+    """Keep the blocks with the highest influence on noised samples over all times."""
+    return keep_highest(request, block_changes(request, turn))
+
+
+def choose_influence_clean(request: Request) -> Choice:
+    """The same as the published scoring of DiTs was run: clean latents, and raw steps of a respaced chain as times.
+
+    The model was never trained on such pairs, so this is offered for comparison only; see `Objective.clean_forward`.
+    """
+    return keep_highest(request, block_changes(request, turn, clean=True))
+
+
+def turn(before: Tensor, after: Tensor) -> Tensor:
+    """1 - cos(x_in, x_out) of hidden states (N, …, D), mean over tokens: (N,)."""
+    return 1 - F.cosine_similarity(before, after, dim=-1).flatten(1).mean(dim=1)
+
+
+def choose_l2(request: Request) -> Choice:
+    """Keep the blocks with the largest updates."""
+    return keep_highest(request, block_changes(request, l2))
+
+
+def choose_relative_l2(request: Request) -> Choice:
+    """Keep the blocks with the largest updates, measured by their input."""
+    return keep_highest(request, block_changes(request, relative_l2))
+
+
+def choose_norm_ratio(request: Request) -> Choice:
+    """Keep the blocks that scale the hidden state most, up or down."""
+    return keep_highest(request, block_changes(request, norm_ratio))
+
+
+def l2(before: Tensor, after: Tensor) -> Tensor:
+    """‖x_out - x_in‖ of every token (N, …, D), mean over tokens: (N,)."""
+    return (after - before).norm(dim=-1).flatten(1).mean(dim=1)
+
+
+def relative_l2(before: Tensor, after: Tensor) -> Tensor:
+    """‖x_out - x_in‖ / ‖x_in‖ of every token, mean over tokens: (N,)."""
+    return ((after - before).norm(dim=-1) / before.norm(dim=-1).clamp(min=1e-12)).flatten(1).mean(dim=1)
+
+
+def norm_ratio(before: Tensor, after: Tensor) -> Tensor:
+    """|ln(‖x_out‖ / ‖x_in‖)| of every token, mean over tokens: (N,)."""
+    ratio = after.norm(dim=-1).clamp(min=1e-12) / before.norm(dim=-1).clamp(min=1e-12)
+    return ratio.log().abs().flatten(1).mean(dim=1)

@@ -8,13 +8,13 @@ from tinylab.pruning.criteria.base import Choice, Request, by_stack
 from tinylab.pruning.criteria.calibration import Calibration
 from tinylab.pruning.criteria.of_random import draw
 
-__all__ = ["choose"]
+__all__ = ["choose_evolution"]
 
 _START, _GENERATIONS, _OFFSPRING = 8, 12, 8
 _TRIALS = 100  # mutations that are tried before a parent counts as one that cannot change
 
 
-def choose(request: Request) -> Choice:
+def choose_evolution(request: Request) -> Choice:
     """From the best of a few random choices, swap kept and dropped blocks; the best of parent and children lives."""
     generator = random.Random(request.seed)
     calibration = Calibration(request, looks=_START + _GENERATIONS * _OFFSPRING)

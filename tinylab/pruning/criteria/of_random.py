@@ -8,7 +8,7 @@ from tinylab.pruning.criteria.base import Choice, Request, by_stack
 from tinylab.pruning.criteria.calibration import Calibration
 from tinylab.pruning.layout import Block, Group
 
-__all__ = ["choose_best", "choose_median", "choose_worst", "draw"]
+__all__ = ["choose_best", "choose_median", "choose_random", "choose_worst", "draw"]
 
 
 def choose_best(request: Request) -> Choice:
@@ -47,3 +47,8 @@ def _ranked(request: Request) -> list[Choice]:
     calibration = Calibration(request, request.draws)
     choices = [draw(request, generator) for _ in range(request.draws)]
     return [Choice(kept) for kept in sorted(choices, key=calibration.loss)]
+
+
+def choose_random(request: Request) -> Choice:
+    """A uniform choice among all that the layout allows, the same for the same seed."""
+    return Choice(draw(request, random.Random(request.seed)))

@@ -7,10 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from tinylab.errors import BadRequest
 from tinylab.pruning.criteria.base import Choice, Request, by_stack
-from tinylab.pruning.layout import Block
+from tinylab.pruning.criteria.budget import respects
+from tinylab.pruning.layout import Block, Layout
+from tinylab.pruning.plan import DepthPlan, block_names
 
-__all__ = ["choose_contiguous", "choose_even", "choose_first", "shares"]
+__all__ = [
+    "check_layout",
+    "choose_contiguous",
+    "choose_even",
+    "choose_first",
+    "choose_indices",
+    "choose_oracle",
+    "oracle_indices",
+    "shares",
+]
 
 Places = Callable[[int, int], Collection[int]]  # of so many blocks keep so many -> their places
 
@@ -60,3 +72,47 @@ def _choose(request: Request, places: Places) -> Choice:
             others = [block for block in placed if block not in fixed[stack]]
             chosen += [*fixed[stack], *others[: part - len(fixed[stack])]]
     return Choice(by_stack(request, chosen))
+
+
+def choose_indices(request: Request) -> Choice:
+    """The given indices; BadRequest if there are none, they do not exist or are not what the layout asks for."""
+    if not request.indices:
+        names = [name for several in block_names(request.depth).values() for name in several]
+        raise BadRequest(f"method 'indices' needs --indices, such as {names[0]},{names[-1]}")
+    kept = DepthPlan.of(request.indices, request.depth, "indices").kept
+    if not respects(request.layout, kept):
+        raise BadRequest(f"--indices do not keep what {request.layout} asks for; name other blocks or another pattern")
+    return Choice(kept)
+
+
+def oracle_indices(depth: int) -> tuple[int, ...]:
+    """The first of each pair in the first half of the blocks, the last of each pair in the second half."""
+    pairs = range(0, depth - 1, 2)
+    return tuple(first if first < depth // 2 else first + 1 for first in pairs)
+
+
+def check_layout(layout: Layout) -> None:
+    """BadRequest unless the choice, one block of every pair, is what the layout asks for.
+
+    It is for half of all blocks, and for all groups of whole pairs that keep half: 1:2, 2:4, 6:12, but not 3:6 of a
+    stack that begins with 1:3.
+    """
+    kept = _half_of_pairs(layout.depth)
+    if not respects(layout, kept) or not all(kept.values()):
+        half = sum(map(len, kept.values()))
+        even = not any(count % 2 for count in layout.depth.values())
+        mend = f"use --keep {half}" + (" or --pattern 1:2" if even else "")
+        raise BadRequest(f"method 'oracle' keeps exactly half of the blocks, one of every pair, not {layout}; {mend}")
+
+
+def choose_oracle(request: Request) -> Choice:
+    """Half of every stack; BadRequest for anything else, and where a block must stay that it leaves out."""
+    check_layout(request.layout)
+    kept = _half_of_pairs(request.depth)
+    if not request.allows(kept):
+        raise BadRequest("method 'oracle' leaves out a block that must stay in this model; use another method")
+    return Choice(kept)
+
+
+def _half_of_pairs(depth: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    return {stack: oracle_indices(count) for stack, count in depth.items()}

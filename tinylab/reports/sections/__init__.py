@@ -17,7 +17,7 @@ from tinylab.reports.sections.recipes import recipes_section
 from tinylab.reports.sections.sample import sample_section
 from tinylab.reports.sections.search import search_section
 from tinylab.reports.sections.study import study_section
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["SECTIONS", "section_of"]
 

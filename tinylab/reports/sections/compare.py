@@ -9,7 +9,7 @@ from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.names import method_label, model_label
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.tables import comparison_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["compare_section"]
 

@@ -13,7 +13,7 @@ from tinylab.reports.section import Plot, Section
 from tinylab.reports.sections.evaluate import as_score
 from tinylab.reports.tables import cost_table, equal_seconds_table, size_table
 from tinylab.reports.tables.cost import cost_label, gap_words
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["cost_section", "speed_points"]
 

@@ -8,12 +8,11 @@ from typing import Any, cast
 from tinylab.config import EvaluateConfig
 from tinylab.figures.scores import Score, score_bars
 from tinylab.reports.names import in_figure, is_share, model_label, score_metric
-from tinylab.reports.pictures import artifact_png
 from tinylab.reports.reading import number
-from tinylab.reports.section import Picture, Plot, Section
+from tinylab.reports.section import Picture, Plot, Section, artifact_png
 from tinylab.reports.tables import score_table
 from tinylab.reports.tables.scores import score_columns
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["as_score", "evaluate_section", "score_plots"]
 

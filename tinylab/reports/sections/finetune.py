@@ -7,17 +7,15 @@ from typing import Any, cast
 
 from tinylab.config import FinetuneConfig
 from tinylab.figures import activation_heatmap, curves, far_shares, largest_activations
-from tinylab.json_file import read_object
+from tinylab.files.json_file import read_object
 from tinylab.metrics.layer_activations import Activations, activations_from_json
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import model_label, plan_label
-from tinylab.reports.pictures import png_of
 from tinylab.reports.reading import Points, scalar_curves, thinned
-from tinylab.reports.section import Picture, Plot, Section
+from tinylab.reports.section import Picture, Plot, Section, png_of
 from tinylab.reports.sections.prune import kept_plot
 from tinylab.reports.tables import losses_table
-from tinylab.runs.artifacts import ACTIVATIONS, SNAPSHOTS
-from tinylab.runs.record import Run
+from tinylab.runs.run import ACTIVATIONS, SNAPSHOTS, Run
 
 __all__ = ["finetune_section"]
 

@@ -7,7 +7,7 @@ from tinylab.reports.names import KINDS, in_figure
 from tinylab.reports.reading import scalar_curves, thinned
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.table import Column, Row, Table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["plain_section"]
 

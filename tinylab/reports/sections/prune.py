@@ -11,7 +11,7 @@ from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.reports.names import in_figure, method_label, model_label, plan_label
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.tables import losses_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["kept_plot", "prune_section"]
 

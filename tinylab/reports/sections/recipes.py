@@ -6,14 +6,14 @@ from typing import cast
 
 from tinylab.config import RecipesConfig
 from tinylab.figures.scores import Score, score_bars
-from tinylab.json_file import read_object
+from tinylab.files.json_file import read_object
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports.names import in_figure, model_label
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.sections.prune import kept_plot
 from tinylab.reports.table import Row, Table
 from tinylab.reports.tables import recipes_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["recipes_section"]
 

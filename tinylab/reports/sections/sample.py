@@ -6,10 +6,9 @@ from typing import cast
 
 from tinylab.config import SampleConfig
 from tinylab.reports.names import model_label
-from tinylab.reports.pictures import artifact_png
-from tinylab.reports.section import Picture, Section
+from tinylab.reports.section import Picture, Section, artifact_png
 from tinylab.reports.tables import samples_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["sample_section"]
 

@@ -14,7 +14,7 @@ from tinylab.reports.names import model_label
 from tinylab.reports.reading import keep_columns, scalar_curves, searched_depth, thinned
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.tables import blocks_table, losses_table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["search_section"]
 

@@ -8,13 +8,13 @@ from typing import Any, cast
 from tinylab.config import StudyConfig
 from tinylab.figures import candidate_scatter
 from tinylab.figures.distribution import loss_distribution
+from tinylab.jobs.ground_truth import CANDIDATES
 from tinylab.pruning.exhaustive import CandidateTable
 from tinylab.reports.names import in_figure, model_label
 from tinylab.reports.reading import number
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.tables import candidates_table
-from tinylab.runs.ground_truth import CANDIDATES
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["study_section"]
 

@@ -10,7 +10,7 @@ from tinylab.pruning.plan import block_names
 from tinylab.reports.names import method_label
 from tinylab.reports.reading import number
 from tinylab.reports.table import Column, Row, Table
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["cells_of", "comparison_table", "kept_names", "recipes_table", "shares_kept"]
 

@@ -9,7 +9,7 @@ from tinylab.reports.names import method_label
 from tinylab.reports.reading import number
 from tinylab.reports.table import Column, Row, Table
 from tinylab.reports.tables.scores import score_column
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["cost_label", "cost_table", "equal_seconds_table", "gap_words", "size_table"]
 

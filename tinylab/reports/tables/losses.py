@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from tinylab.config import SampleConfig
+from tinylab.jobs.ground_truth import CANDIDATES
 from tinylab.pruning.exhaustive import CandidateTable
 from tinylab.pruning.plan import block_names
 from tinylab.reports.names import model_label
 from tinylab.reports.reading import number, searched_depth
 from tinylab.reports.table import Column, Row, Table
-from tinylab.runs.ground_truth import CANDIDATES
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 from tinylab.sampling import SAMPLERS
 
 __all__ = ["blocks_table", "candidates_table", "losses_table", "samples_table"]

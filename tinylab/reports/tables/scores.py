@@ -9,7 +9,7 @@ from tinylab.metrics.fidelity import settings
 from tinylab.reports.names import is_share, score_metric
 from tinylab.reports.reading import number
 from tinylab.reports.table import Column, Error, Row, Table, Value
-from tinylab.runs.record import Run
+from tinylab.runs.run import Run
 
 __all__ = ["FLOOR", "score_column", "score_columns", "score_table"]
 

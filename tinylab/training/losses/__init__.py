@@ -9,10 +9,10 @@ __all__ = ["LOSSES", "RecoveryLoss", "Seen", "Terms"]
 
 LOSSES: Registry[type[RecoveryLoss]] = Registry("loss")
 _HERE = "tinylab.training.losses"
-LOSSES.register("diffusion", f"{_HERE}.diffusion:DiffusionLoss", summary="the images alone", label="Plain")
-LOSSES.register("logit", f"{_HERE}.logit:LogitDistillation", summary="the teacher's output", label="Logit KD")
+LOSSES.register("diffusion", f"{_HERE}.distillation:DiffusionLoss", summary="the images alone", label="Plain")
+LOSSES.register("logit", f"{_HERE}.distillation:LogitDistillation", summary="the teacher's output", label="Logit KD")
 LOSSES.register(
-    "feature", f"{_HERE}.feature:FeatureDistillation", summary="output and hidden states", label="Feature KD"
+    "feature", f"{_HERE}.distillation:FeatureDistillation", summary="output and hidden states", label="Feature KD"
 )
 LOSSES.register(
     "masked-kd",
@@ -22,8 +22,10 @@ LOSSES.register(
 )
 LOSSES.register(
     "normalised",
-    f"{_HERE}.normalised:NormalisedDistillation",
+    f"{_HERE}.distillation:NormalisedDistillation",
     summary="output and hidden states, each layer by its size (LAPTOP-Diff)",
     label="Normalised KD",
 )
-LOSSES.register("bksdm", f"{_HERE}.bksdm:SummedDistillation", summary="the sum of all (BK-SDM)", label="BK-SDM sum")
+LOSSES.register(
+    "bksdm", f"{_HERE}.distillation:SummedDistillation", summary="the sum of all (BK-SDM)", label="BK-SDM sum"
+)

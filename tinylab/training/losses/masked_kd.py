@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tinylab.config import FinetuneConfig
 from tinylab.training.losses.base import per_sample
-from tinylab.training.losses.feature import FeatureDistillation
+from tinylab.training.losses.distillation import FeatureDistillation
 
 __all__ = ["MaskedDistillation", "usual"]
 

@@ -7,7 +7,7 @@ __all__ = ["WARM_STARTS", "WarmStartRule", "WarmUp"]
 
 WARM_STARTS: Registry[WarmStartRule] = Registry("warm start")
 _HERE = "tinylab.training.warm_starts"
-WARM_STARTS.register("none", f"{_HERE}.none:start", summary="the kept weights as they are", label="None")
+WARM_STARTS.register("none", f"{_HERE}.base:keep_weights", summary="the kept weights as they are", label="None")
 WARM_STARTS.register("mean", f"{_HERE}.mean:start", summary="the mean of the merged span", label="Mean of the span")
 WARM_STARTS.register(
     "linear", f"{_HERE}.linear:start", summary="a least-squares map that stands for the removed", label="Linear map"

@@ -24,8 +24,7 @@ from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.loop import cosine, run_loop, set_rate
 from tinylab.training.recorder import StepRecord
 from tinylab.training.warm_starts.base import WarmUp
-from tinylab.training.warm_starts.block_calls import Call, watched
-from tinylab.training.warm_starts.calibration import calibration_batches
+from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 
 __all__ = ["AlignTask", "Lesson", "lessons", "start"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tinylab.pruning.plan import DepthPlan
     from tinylab.training.recorder import Recorder
 
-__all__ = ["WarmStartRule", "WarmUp"]
+__all__ = ["WarmStartRule", "WarmUp", "keep_weights"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,7 @@ class WarmStartRule(Protocol):
     """Changes the student's blocks in place, and nothing else."""
 
     def __call__(self, given: WarmUp) -> None: ...
+
+
+def keep_weights(given: WarmUp) -> None:
+    """The student keeps the weights of its blocks in the teacher."""

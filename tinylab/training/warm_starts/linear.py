@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from tinylab.data.order import step_generator
 from tinylab.errors import BadRequest
-from tinylab.models.layers import DiTBlock, Mlp, PlainBlock
+from tinylab.models.networks.layers import DiTBlock, Mlp, PlainBlock
 from tinylab.pruning.spans import spans
 from tinylab.training.warm_starts.base import WarmUp
-from tinylab.training.warm_starts.block_calls import Call, watched
-from tinylab.training.warm_starts.calibration import calibration_batches
+from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 from tinylab.training.warm_starts.gated_map import Gated, fit_change
 
 __all__ = ["Merge", "calibrated", "merges", "start"]

@@ -1,0 +1,111 @@
+"""From a config to a finished run: check, create, compute, record how it ended."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinylab.config import JobConfig
+from tinylab.distributed import together
+from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.files import atomic
+from tinylab.jobs.checks import check, check_sharing
+from tinylab.jobs.context import CompanionContext, JobContext
+from tinylab.jobs.resolve_paths import anchored
+from tinylab.registry import Registry
+from tinylab.runs.exit_reasons import out_of_memory
+from tinylab.runs.run import Run
+from tinylab.runs.run_lock import sole_process
+from tinylab.runs.store import new_run
+from tinylab.threads import use_threads
+from tinylab.training.trackers import check_tracking
+
+__all__ = ["JOBS", "execute", "execute_along", "start_run"]
+
+JOBS: Registry = Registry("job")
+_KINDS = ("train", "search", "prune", "finetune", "sample", "evaluate", "cost", "compare", "study", "recipes", "encode")
+for _kind in _KINDS:
+    JOBS.register(_kind, f"tinylab.jobs.{_kind}", summary=f"the {_kind} job")
+
+
+def start_run(config: JobConfig, path: Path | None = None) -> Run:
+    """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
+    check(config)
+    check_sharing(config, together().size)
+    check_tracking(config)
+    found = anchored(config)
+    return Run.create(path, found) if path else new_run(found)
+
+
+def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
+    """Do the job of `run`, from its newest checkpoint if there is one, and return its result.
+
+    Raises:
+        BadRequest: another process computes it; its status is left alone.
+        BadRequest, Failure, Stopped: as the job does; the run's status says the same.
+    """
+    mend = f"free some space, then `tinylab resume {run.path}`"
+    with atomic.disk_errors(mend), sole_process(run):
+        run.sweep()
+        stored = run.stored_status()
+        if stored.state == "finished":  # by a process that was faster
+            return run.result()
+        try:
+            config = run.config()
+            check_sharing(config, together().size)
+            with atomic.disk_errors(mend):
+                context = JobContext(run, quiet=quiet)
+        except (BadRequest, Failure) as error:
+            run.write_status(replace(stored, state="failed", message=str(error)))
+            raise
+        together().begin(str(run.path.absolute()))
+        return _compute(config, context)
+
+
+def execute_along(run: Run) -> None:
+    """Compute a share of the job of `run`, which the main process executes, and write nothing."""
+    config, context = run.config(), CompanionContext(run)
+    with context.signals():
+        use_threads(config.threads)
+        JOBS.get(config.kind).run(config, context)
+
+
+def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
+    with context.signals():  # to the end: a launcher that ends all processes must not keep the last status from disk
+        try:
+            use_threads(config.threads)
+            result = JOBS.get(config.kind).run(config, context)
+            context.run.write_result(result)
+        except Stopped as stop:
+            context.finish("stopped", str(stop))
+            raise
+        except KeyboardInterrupt:
+            context.finish("interrupted", "ended before the next checkpoint; resume it")
+            raise Stopped("interrupted") from None
+        except (BadRequest, Failure) as error:
+            context.finish("failed", str(error))
+            raise
+        except Exception as error:
+            trouble = together().trouble(error)
+            _finish_unexpected(context, error, trouble)
+            if trouble:
+                raise Failure(trouble) from error
+            raise
+        context.finish("finished")
+        return result
+
+
+def _finish_unexpected(context: JobContext, error: Exception, trouble: str) -> None:
+    """Say in the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
+    message = trouble or out_of_memory(error) or f"{type(error).__name__}: {error}"
+    try:
+        with atomic.disk_errors("free some space and resume"):
+            raise error
+    except Failure as failure:
+        message = str(failure)
+    except Exception:
+        with (context.run.path / "log.txt").open("a") as log:
+            traceback.print_exc(file=log)
+    context.finish("failed", message)

@@ -1,0 +1,91 @@
+"""Recover a cut model: warm start, training, with snapshots of its samples on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tinylab.config import FinetuneConfig
+from tinylab.config.recovery import CutConfig
+from tinylab.data.base import load_data
+from tinylab.diffusion import objective_for
+from tinylab.jobs.cards import shallow_card
+from tinylab.jobs.checks import data_for, recovery_source
+from tinylab.jobs.context import JobContext
+from tinylab.jobs.part_recorder import PartRecorder
+from tinylab.jobs.snapshots import Film
+from tinylab.metrics.activations import measure_activations
+from tinylab.metrics.cost import count_parameters
+from tinylab.metrics.denoising import held_out_loss
+from tinylab.metrics.layer_activations import activations_to_json
+from tinylab.models.base import Denoiser
+from tinylab.models.load import load_model, save_model
+from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.surgery import apply_plan
+from tinylab.runs.run import ACTIVATIONS
+from tinylab.training.checkpointing import latest_checkpoint
+from tinylab.training.denoise import DenoiseTask
+from tinylab.training.recover import recover
+
+__all__ = ["RECOVERY_FLOOR", "begun_plan", "run"]
+
+RECOVERY_FLOOR = 0.1  # share of the learning rate that is left at the last step, where jobs do not ask
+
+
+def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
+    """Cut, train to the last step, save the averaged weights in `model/`; return the losses around it."""
+    plan = begun_plan(config, context)
+    teacher = load_model(plan.model, config.device)
+    train, held_out = load_data(data_for(config.data, plan.model))
+    objective = objective_for(teacher)
+    student = apply_plan(teacher, plan)
+
+    def loss(model: Denoiser) -> float:
+        return held_out_loss(model, objective, held_out).loss
+
+    result: dict[str, Any] = {"loss_full": loss(teacher), "loss_pruned": loss(student)}
+    film = Film(config, context, objective, student, train)
+
+    def on_step(task: DenoiseTask, step: int) -> None:
+        if film.due(step):
+            film.show(task.ema.module, step)
+
+    if film.due(0) and latest_checkpoint(context.run.checkpoints) is None:
+        film.show(student, 0)
+    recovered = recover(
+        student,
+        teacher,
+        plan,
+        objective,
+        train,
+        config,
+        checkpoints=context.run.checkpoints,
+        recorder=context,
+        warm_recorder=PartRecorder(context, "warm-start", "warm start", 0, config.warm_steps),
+        on_step=on_step,
+    )
+    if not context.main:  # one process is enough to judge it
+        return {}
+    result["loss_finetuned"] = loss(recovered)
+    models = {"teacher": teacher, "cut": apply_plan(teacher, plan), "recovered": recovered}
+    found = {name: activations_to_json(measure_activations(m, objective, held_out)) for name, m in models.items()}
+    context.artifact(ACTIVATIONS, json.dumps(found).encode())
+    save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config, scores=result))
+    return {
+        **result,
+        "kept": {stack: list(indices) for stack, indices in plan.kept.items()},
+        "method": plan.method,
+        "learning_rate": config.rate,
+        "parameters_full": count_parameters(teacher),
+        "parameters": count_parameters(recovered),
+    }
+
+
+def begun_plan(config: CutConfig, context: JobContext) -> DepthPlan:
+    """The plan; of a resumed run the one it was begun with, whatever became of its source."""
+    if context.run.plan_path.is_file():
+        return DepthPlan.load(context.run.plan_path)
+    _, plan = recovery_source(config)
+    if context.main:
+        plan.save(context.run.plan_path)
+    return plan
