@@ -15,11 +15,11 @@ def main() -> None:
 
     from app.access.downloads import ROUTES
     from app.access.offline import fetch_nothing
-    from app.access.settings import house
+    from app.access.settings import lab_settings
     from app.access.uploads import UploadGate, largest_upload
     from app.access.visitors import VisitorCookie
     from app.access.watchdog import watch
-    from app.page.head_script import EarlyScript
+    from app.page.head_script import HeadScript
     from app.texts import TEXTS
     from app.ui import CSS, HEAD, THEME, build_page
     from tinylab.launch.launch import tend_always, warm_up
@@ -39,10 +39,10 @@ def main() -> None:
         run_history=False,
         ssr_mode=False,
         max_file_size=largest_upload(),
-        auth=list(house().login) or None,
+        auth=list(lab_settings().login) or None,
         app_kwargs={
             "routes": ROUTES,
-            "middleware": [Middleware(VisitorCookie), Middleware(EarlyScript), Middleware(UploadGate)],
+            "middleware": [Middleware(VisitorCookie), Middleware(HeadScript), Middleware(UploadGate)],
         },
     )
 

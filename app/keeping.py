@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from app.access.quota import check_room, room
+from app.access.quota import check_quota, disk_share
 from app.access.visitors import Visitor
 from tinylab.archive.unpack import LARGEST, import_archive
 from tinylab.errors import BadRequest
@@ -31,7 +31,7 @@ def carry_out(order: Any, visitor: Visitor) -> dict[str, Any]:
             return {"trashed": delete(visitor.own_run(asked.get("run")))}
         case "restore":
             trashed = _own_trashed(asked.get("run"), visitor)
-            check_room(visitor)
+            check_quota(visitor)
             return {"run": restore(trashed.run.id).id}
         case "thin":
             return {"freed": thin(visitor.own_run(asked.get("run")))}
@@ -66,5 +66,5 @@ def take_in(file: Path, visitor: Visitor) -> Run:
 
 def _largest(visitor: Visitor) -> int:
     """Bytes that an archive may unpack to."""
-    check_room(visitor)
-    return room(visitor).free if visitor.stranger else LARGEST
+    check_quota(visitor)
+    return disk_share(visitor).free if visitor.stranger else LARGEST

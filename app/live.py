@@ -20,11 +20,11 @@ from gradio.i18n import I18nData
 
 from app.access.run_ids import UNREADABLE
 from app.access.visitors import Visitor, visitor_of
-from app.page.answer_cache import Crowd, ReadyAnswers
-from app.page.comparison import Beside, nothing_beside
+from app.page.answer_cache import PollingPace, ReadyAnswers
+from app.page.comparison import Comparison, no_comparison
 from app.texts import english
 from app.views.parts import waiting_words
-from tinylab.runs.replay import AT_REST, moments, run_at
+from tinylab.runs.replay import AT_REST, replay_steps, run_at
 from tinylab.runs.run import Run
 
 __all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "poll"]
@@ -32,7 +32,7 @@ __all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "
 MOST_FRAMES = 12  # moments of a run that are answered at once
 _KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
 _SCRIPT = Path(__file__).parent / "static" / "parts" / "live.js"
-_ready, _crowd = ReadyAnswers(_KEPT), Crowd()
+_ready, _pace = ReadyAnswers(_KEPT), PollingPace()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def live_panel(
     slots: Sequence[str],
     *,
     hint: str | I18nData,
-    beside: Beside = nothing_beside,
+    comparison: Comparison = no_comparison,
     recorded: str | None = None,
 ) -> gr.HTML:
     """A panel with a slot (a place for a figure or HTML) for each name, filled while a run is shown.
@@ -70,12 +70,12 @@ def live_panel(
     """
 
     def ask(question: dict[str, Any], request: gr.Request) -> Response:
-        found = answer(view, question, visitor_of(request), beside)
+        found = answer(view, question, visitor_of(request), comparison)
         page = question.get("page") if isinstance(question, dict) else None
-        return _as_json(_joined({"pause": _crowd.pause(page)}, found))
+        return _as_json(_joined({"pause": _pace.pause(page)}, found))
 
     def replay(question: dict[str, Any], request: gr.Request) -> Response:
-        return _as_json(frames(view, question, visitor_of(request), beside))
+        return _as_json(frames(view, question, visitor_of(request), comparison))
 
     return gr.HTML(
         value="",
@@ -96,12 +96,12 @@ def _template(slots: Sequence[str], hint: str | I18nData, recorded: str | None) 
     )
 
 
-def poll(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> dict[str, Any]:
+def poll(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> dict[str, Any]:
     """The same as `answer`, ready to be looked into."""
-    return orjson.loads(answer(view, question, visitor, beside))
+    return orjson.loads(answer(view, question, visitor, comparison))
 
 
-def answer(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> bytes:
+def answer(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> bytes:
     """The answer to the browser, as JSON: the payload of a run, or `{"same": true}` if it has that already.
 
     The question comes from outside and is checked: only ids of runs that the visitor may see are answered. What is to
@@ -111,7 +111,7 @@ def answer(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
     asked = question if isinstance(question, dict) else {}
     try:
         run = visitor.run(asked.get("run"))
-        other = beside(visitor, run, asked.get("beside"))
+        other = comparison(visitor, run, asked.get("beside"))
         states = _states(run, other)
         head = {"state": states[0], "working": not all(state in AT_REST for state in states)}
         revision = _revision(run, other, states)
@@ -123,7 +123,7 @@ def answer(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
         return orjson.dumps({"gone": True})
 
 
-def frames(view: View, question: Any, visitor: Visitor, beside: Beside = nothing_beside) -> bytes:
+def frames(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> bytes:
     """The moments of a run at rest, and what it looked like at some of them, as JSON.
 
     The question names the run, what is beside it, the `start` among the moments and a `count` of at most `MOST_FRAMES`;
@@ -133,10 +133,10 @@ def frames(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
     start, count = (_whole(asked.get(name)) for name in ("start", "count"))
     try:
         run = visitor.run(asked.get("run"))
-        other = beside(visitor, run, asked.get("beside"))
+        other = comparison(visitor, run, asked.get("beside"))
         revision = _revision(run, other, _states(run, other))
-        steps = _moments(run, revision)
-        there = _moments(other, revision) if isinstance(other, Run) else []
+        steps = _replay_steps(run, revision)
+        there = _replay_steps(other, revision) if isinstance(other, Run) else []
         found = []
         for step in steps[start : start + min(count, MOST_FRAMES)]:
             then = run_at(run, step, steps[-1])
@@ -148,9 +148,9 @@ def frames(view: View, question: Any, visitor: Visitor, beside: Beside = nothing
         return orjson.dumps({"gone": True})
 
 
-def _moments(run: Run, revision: str) -> list[int]:
+def _replay_steps(run: Run, revision: str) -> list[int]:
     key = ("moments", run.path, revision)
-    return orjson.loads(_ready.get(key, lambda: orjson.dumps(moments(run))))
+    return orjson.loads(_ready.get(key, lambda: orjson.dumps(replay_steps(run))))
 
 
 def _shown(view: View, run: Run, other: Run | str | None) -> bytes:

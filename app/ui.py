@@ -12,7 +12,7 @@ from app.access.links import link_keeper
 from app.access.visitors import visitor_of
 from app.page.context import attach
 from app.page.lab import Lab, model_chip
-from app.page.queue_chip import line_chip
+from app.page.queue_chip import queue_chip
 from app.page.tools import tools
 from app.tabs import TABS
 from app.texts import text, words_script
@@ -91,7 +91,7 @@ def build_page() -> gr.Blocks:
         with gr.Row(elem_classes="tl-top"):
             gr.HTML(_HEADER, apply_default_css=False)
             lab = Lab(model=model_chip(), followed=gr.State(None))
-            line_chip()
+            queue_chip()
             tools()
             link_keeper()
         opened = {}

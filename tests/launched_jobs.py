@@ -11,15 +11,15 @@ from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["await_nursery", "await_state", "await_steps", "end_all", "long_search", "short_prune"]
+__all__ = ["await_fork_server", "await_state", "await_steps", "end_all", "long_search", "short_prune"]
 
 
-def await_nursery() -> None:
+def await_fork_server() -> None:
     """Have jobs start at once, and as forks, as in an app that has been open for a while; where that can be."""
     launch.warm_up()
     until = time.monotonic() + 120
-    while may_fork() and not launch._nursery.is_ready():
-        assert launch._nursery.process.poll() is None and time.monotonic() < until
+    while may_fork() and not launch._fork_server.is_ready():
+        assert launch._fork_server.process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
 
 

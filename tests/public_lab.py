@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.access.settings import House, house
+from app.access.settings import LabSettings, lab_settings
 
-__all__ = ["public_house"]
+__all__ = ["public_settings"]
 
 
 @contextmanager
-def public_house(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[House]:
+def public_settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[LabSettings]:
     """Open the lab to strangers, with what else is set in the environment, for as long as the block runs."""
     for name, value in {"TINYLAB_PUBLIC": "1", **variables}.items():
         monkeypatch.setenv(name, value)
-    house.cache_clear()
+    lab_settings.cache_clear()
     try:
-        yield house()
+        yield lab_settings()
     finally:
-        house.cache_clear()
+        lab_settings.cache_clear()

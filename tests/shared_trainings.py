@@ -22,7 +22,7 @@ from torch import Tensor
 from tinylab.config import SearchConfig, TrainConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
-from tinylab.distributed import meet
+from tinylab.distributed import join_group
 from tinylab.errors import BadRequest, Stopped
 from tinylab.models.load import load_model
 from tinylab.training.checkpointing import latest_checkpoint
@@ -115,7 +115,7 @@ def _seen(task: Any) -> dict[str, Tensor]:
 
 def main(work: Path) -> None:
     torch.set_num_threads(1)
-    team = meet()
+    team = join_group()
     for name, case in CASES.items():
         found = train(case, work, work / name, team.rank)
         losses = {f"records.{step}": torch.tensor(row) for step, row in found.records.items()}

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from public_lab import public_house
+from public_lab import public_settings
 from run_folders import make_run
 
 from app.access.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
-from app.access.quota import check_room
-from app.access.settings import House, Limits
+from app.access.quota import check_quota
+from app.access.settings import LabSettings, Limits
 from app.access.visitors import HOME, Visitor
 from tinylab.config import (
     CompareConfig,
@@ -34,10 +34,10 @@ ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)
 
 
 @pytest.fixture(autouse=True)
-def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[LabSettings]:
     """A public lab with small limits."""
     small = {"STEPS": "100", "IMAGES": "50", "BATCH": "128", "SAMPLING": "40", "RUNS": "3", "MEGABYTES": "1"}
-    with public_house(monkeypatch, **{f"TINYLAB_MAX_{name}": value for name, value in small.items()}) as found:
+    with public_settings(monkeypatch, **{f"TINYLAB_MAX_{name}": value for name, value in small.items()}) as found:
         yield found
 
 
@@ -144,7 +144,7 @@ def test_a_plan_of_ones_own_does_not_lead_to_the_model_of_another(runs: Path, bu
 
 def test_a_model_that_is_too_large_is_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = DiT(input_size=8, patch_size=4, in_channels=1, num_classes=10, hidden_size=144, depth=6, num_heads=2)
-    with public_house(monkeypatch, TINYLAB_MAX_WEIGHTS="1", TINYLAB_MAX_MEGABYTES="50"):
+    with public_settings(monkeypatch, TINYLAB_MAX_WEIGHTS="1", TINYLAB_MAX_MEGABYTES="50"):
         save_model(large, of_anna(runs, "large").model_path, card="")
         check_allowed(SampleConfig.create(n=1, steps=9), ANNA)
         with pytest.raises(BadRequest, match="at most 1 million weights in a public lab, not 2"):
@@ -157,28 +157,28 @@ def test_who_keeps_too_many_runs_is_asked_to_delete_some(runs: Path) -> None:
     begun = make_run(runs, FINE[0], "c", state="stopped")
     set_owner(begun, ANNA.name)
     with pytest.raises(BadRequest, match="you keep 3 runs.*delete some in the Runs tab"):
-        check_room(ANNA)
+        check_quota(ANNA)
     check_allowed(FINE[0], ANNA)  # to be told the command takes no room
     check_may_go_on(begun, ANNA)  # nor does what is there already
-    check_room(BEN)
+    check_quota(BEN)
 
 
 def test_who_fills_the_disk_is_asked_to_make_room(runs: Path) -> None:
     (of_anna(runs, "a").artifacts / "large.png").write_bytes(bytes(2 * 2**20))
     with pytest.raises(BadRequest, match="your runs take 2 MB"):
-        check_room(ANNA)
-    check_room(BEN)
+        check_quota(ANNA)
+    check_quota(BEN)
 
 
 def test_a_full_lab_says_so(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (of_anna(runs, "a").artifacts / "large.png").write_bytes(bytes(2 * 2**20))
     with (
-        public_house(monkeypatch, TINYLAB_MAX_DISK="1"),
+        public_settings(monkeypatch, TINYLAB_MAX_DISK="1"),
         pytest.raises(BadRequest, match="disk of this public lab is full"),
     ):
-        check_room(BEN)
+        check_quota(BEN)
 
 
 def test_a_browser_that_keeps_no_cookie_starts_nothing() -> None:
     with pytest.raises(BadRequest, match="keeps no cookie"):
-        check_room(Visitor("", stranger=True))
+        check_quota(Visitor("", stranger=True))

@@ -16,8 +16,8 @@ from run_folders import make_run
 
 from app.access.visitors import HOME
 from app.live import poll
-from app.page.comparison import BesideMenu, other_run
-from app.tabs.finetune import beside_menu
+from app.page.comparison import ComparisonMenu, other_run
+from app.tabs.finetune import comparison_menu
 from app.views import finetune
 from tinylab.config import SearchConfig
 from tinylab.jobs.execute import execute, start_run
@@ -60,10 +60,10 @@ def ask(**request: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def menu() -> BesideMenu:
+def menu() -> ComparisonMenu:
     """The menu of other fine-tunings, on a page of its own."""
     with gr.Blocks():
-        return beside_menu()
+        return comparison_menu()
 
 
 def named_lines(figure: dict[str, Any]) -> list[str]:
@@ -207,7 +207,7 @@ def test_news_of_either_run_are_news(lab: Path) -> None:
     assert (after["state"], after["working"]) == ("finished", True)
 
 
-def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, menu: BesideMenu) -> None:
+def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, menu: ComparisonMenu) -> None:
     others = [value for _, value in menu.offer(MASKED, "", gr.Request()).choices]
     assert others == ["", PLAIN, "recorded-finetune-digits-dit"]
     kept = menu.offer(MASKED, PLAIN, gr.Request())
@@ -218,7 +218,7 @@ def test_menu_to_compare_offers_all_others_and_keeps_what_was_picked(lab: Path, 
 
 @pytest.mark.parametrize(("named", "value"), [(PLAIN, PLAIN), ("", ""), ("gone", ""), ("../..", "")])
 def test_new_page_compares_with_the_run_that_the_address_names(
-    lab: Path, menu: BesideMenu, named: str, value: str
+    lab: Path, menu: ComparisonMenu, named: str, value: str
 ) -> None:
     request: Any = SimpleNamespace(query_params={"run": MASKED, "beside": named})
     assert menu.recall(request).value == value

@@ -16,14 +16,14 @@ from run_folders import make_run
 import app.live as live
 from app.access.visitors import HOME, Visitor
 from app.live import MOST_FRAMES, Payload, answer, frames, live_panel, poll
-from app.page.answer_cache import Crowd, ReadyAnswers
-from app.page.comparison import named_row, nothing_beside, other_run
+from app.page.answer_cache import PollingPace, ReadyAnswers
+from app.page.comparison import named_row, no_comparison, other_run
 from app.texts import text
 from app.views import compare, finetune, search
 from tinylab.config import SearchConfig
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.recordings import recording
-from tinylab.runs.replay import moments, run_at
+from tinylab.runs.replay import replay_steps, run_at
 from tinylab.runs.run import Run, own_process
 from tinylab.training.recorder import StepRecord
 
@@ -31,7 +31,7 @@ SEARCH, COMPARE, FINETUNE = (f"recorded-{kind}-digits-dit" for kind in ("search"
 PAGES = 30
 
 
-def ask(view: Any, question: Any, beside: Any = nothing_beside, visitor: Visitor = HOME) -> dict[str, Any]:
+def ask(view: Any, question: Any, beside: Any = no_comparison, visitor: Visitor = HOME) -> dict[str, Any]:
     return json.loads(frames(view, question, visitor, beside))
 
 
@@ -62,7 +62,7 @@ class Counted:
 @pytest.mark.parametrize(("view", "run_id"), [(search, SEARCH), (compare, COMPARE), (finetune, FINETUNE)])
 def test_frames_are_the_views_of_the_moments(view: Any, run_id: str) -> None:
     run = recorded(run_id)
-    steps = moments(run)
+    steps = replay_steps(run)
     found = ask(view.view, {"run": run_id, "start": len(steps) - 2, "count": 2})
     assert found["moments"] == steps
     assert found["unit"] == ("cell" if view is compare else "step")
@@ -201,7 +201,7 @@ def test_answers_take_no_more_memory_than_they_may() -> None:
 
 def test_pages_ask_less_often_the_more_there_are_and_all_together_ten_times_a_second() -> None:
     now = [0.0]
-    crowd = Crowd(lambda: now[0])
+    crowd = PollingPace(lambda: now[0])
     assert [crowd.pause("a"), crowd.pause("a"), crowd.pause("b")] == [1000, 1000, 1000]
     assert [crowd.pause(f"page {number}") for number in range(30)][-1] == 3200
     assert max(crowd.pause(f"more {number}") for number in range(20_000)) == 10_000
@@ -211,7 +211,7 @@ def test_pages_ask_less_often_the_more_there_are_and_all_together_ten_times_a_se
 
 @pytest.mark.parametrize("page", [None, 7, ["a"], {}, "x" * 41])
 def test_page_without_a_name_is_answered_and_not_counted(page: Any) -> None:
-    crowd = Crowd(lambda: 0.0)
+    crowd = PollingPace(lambda: 0.0)
     assert {crowd.pause(page) for _ in range(100)} == {1000}
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from app.access.downloads import ROUTES
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import COOKIE, HOME, Visitor, visitor_of
 from app.tabs.runs import answer, obey, upload
 from app.texts import LANGUAGES, entries
@@ -43,9 +43,9 @@ def client() -> TestClient:
 def public(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A lab whose visitors are strangers to each other."""
     monkeypatch.setenv("TINYLAB_PUBLIC", "1")
-    house.cache_clear()
+    lab_settings.cache_clear()
     yield
-    house.cache_clear()
+    lab_settings.cache_clear()
 
 
 def rows(visitor: Visitor = HOME, **asked: Any) -> list[str]:
@@ -244,7 +244,7 @@ def test_strangers_download_their_own_alone(runs: Path, client: TestClient, publ
 def test_nobody_downloads_without_the_login(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = full_run(runs)
     monkeypatch.setenv("TINYLAB_LOGIN", "anna:secret")
-    house.cache_clear()
+    lab_settings.cache_clear()
     page = Starlette(routes=ROUTES)
     page.tokens, page.cookie_id = {"right": "anna"}, "x"  # type: ignore[attr-defined]  # as Gradio's app has them
     client = TestClient(page)
@@ -253,7 +253,7 @@ def test_nobody_downloads_without_the_login(runs: Path, monkeypatch: pytest.Monk
     assert client.get(f"/tinylab/archive/{run.id}").status_code == 404
     client.cookies.set("access-token-x", "right")
     assert client.get(f"/tinylab/archive/{run.id}").status_code == 200
-    house.cache_clear()
+    lab_settings.cache_clear()
 
 
 class Request:

@@ -19,7 +19,7 @@ from run_folders import make_run
 from app.access.visitors import HOME
 from app.live import poll
 from app.page import menus
-from app.page.comparison import named_row, nothing_beside
+from app.page.comparison import named_row, no_comparison
 from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
 from app.views.names import run_label
@@ -80,7 +80,7 @@ def lab(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(kind: str, **request: Any) -> dict[str, Any]:
-    beside = named_row if kind == "compare" else nothing_beside
+    beside = named_row if kind == "compare" else no_comparison
     return poll(VIEWS[kind].view, {"run": IDS[kind], **request}, HOME, beside)
 
 

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
+from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig
 from tinylab.launch import launch
-from tinylab.launch.fork_server import Nursery
+from tinylab.launch.fork_server import ForkServer
 from tinylab.launch.handover import Child, record_end
 from tinylab.runs import exit_reasons
-from tinylab.runs.exit_reasons import how_it_ended, last_exception, oom_kills, out_of_memory
+from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills, out_of_memory
 from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
@@ -31,7 +31,7 @@ SILENT = "its process ended without a word; resume it"
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One device, whatever this machine has; and end what a test started."""
     monkeypatch.setenv("TINYLAB_DEVICES", "1")
-    await_nursery()
+    await_fork_server()
     yield
     end_all()
 
@@ -68,7 +68,7 @@ def test_a_job_whose_packages_are_broken_says_so(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "peft.py").write_text("raise ImportError('half installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    monkeypatch.setattr(launch, "_nursery", Nursery())
+    monkeypatch.setattr(launch, "_nursery", ForkServer())
     said = await_word(launch.launch(short_prune(tiny_folder)))
     assert said.state == "interrupted"
     assert said.message == "its process ended with ImportError: half installed; log.txt in its folder says more"
@@ -128,12 +128,12 @@ def test_a_job_whose_end_nobody_saw_shows_the_end_of_its_log(runs: Path, log: st
     ],
 )
 def test_an_exit_status_in_words(code: int, given: dict, words: str) -> None:
-    assert how_it_ended(code, **given) == words
+    assert exit_reason(code, **given) == words
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"])
 def test_a_crash_is_called_by_its_name(name: str) -> None:
-    said = how_it_ended(-signal.Signals[name], exception="Fatal Python error: Something")
+    said = exit_reason(-signal.Signals[name], exception="Fatal Python error: Something")
     assert said.startswith(f"its process crashed with {name}") and "log.txt in its folder says where" in said
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tinylab.figures.animation import mask_animation
 from tinylab.figures.cost import SpeedPoint, depth_against_speed, equal_seconds, time_shares
 from tinylab.figures.distribution import loss_distribution
-from tinylab.figures.film import mask_film
 from tinylab.figures.page import figure_block, page
 from tinylab.figures.scores import Score, score_bars
 from tinylab.figures.style import ACCENT
@@ -30,8 +30,8 @@ MAKERS = {
     "bars": lambda: score_bars(SCORES, key="run", heading="FID", unit="FID", floor=Score(0.4), better="lower"),
     "losses": lambda: loss_distribution(LOSSES, {"a": [0.2]}, key="run", heading="losses", full=0.05),
     "no losses": lambda: loss_distribution([], {}, key="run", heading="losses"),
-    "film": lambda: mask_film([1, 5], [[0.5, 0.5], [0.1, 0.9]], ["0", "1"], key="run", kept=["1"]),
-    "no film": lambda: mask_film([], [], ["0"], key="run"),
+    "film": lambda: mask_animation([1, 5], [[0.5, 0.5], [0.1, 0.9]], ["0", "1"], key="run", kept=["1"]),
+    "no film": lambda: mask_animation([], [], ["0"], key="run"),
 }
 every_figure = pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
 
@@ -112,7 +112,7 @@ def test_the_film_has_a_frame_a_step_and_rests_on_the_last() -> None:
 
 def test_a_long_film_is_thinned_and_keeps_its_end() -> None:
     steps = list(range(0, 5000, 5))
-    frames = mask_film(steps, [[0.5]] * len(steps), ["0"], key="run")["frames"]
+    frames = mask_animation(steps, [[0.5]] * len(steps), ["0"], key="run")["frames"]
     assert len(frames) <= 61
     assert frames[0]["name"] == "0" and frames[-1]["name"] == "4995"
 

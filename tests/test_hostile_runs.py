@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from measured_results import COST
 from packed_runs import archived, full_run
-from public_lab import public_house
+from public_lab import public_settings
 from run_folders import make_run
 
 from app.access.allowed import check_allowed, check_may_go_on
@@ -37,7 +37,7 @@ SCRIPT = "<img src=x onerror=alert(1)>"
 @pytest.fixture(autouse=True)
 def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A public lab."""
-    with public_house(monkeypatch) as found:
+    with public_settings(monkeypatch) as found:
         yield found
 
 
@@ -102,10 +102,10 @@ def test_run_goes_on_only_with_a_model_that_is_ones_own(runs: Path, build_tiny_d
 def test_plan_of_a_run_is_weighed_too(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = of(ANNA, make_run(runs, SearchConfig.create(), "searched"))
     DepthPlan.of([0, 1], {"blocks": 12}, "by hand", model="digits-dit").save(searched.plan_path)
-    with public_house(monkeypatch, TINYLAB_MAX_WEIGHTS="1"):
+    with public_settings(monkeypatch, TINYLAB_MAX_WEIGHTS="1"):
         check_allowed(FinetuneConfig.create(steps=9, run="searched"), ANNA)
     monkeypatch.setattr("app.access.allowed.describe_model", lambda name: type("Info", (), {"parameters": 2e6}))
-    with public_house(monkeypatch, TINYLAB_MAX_WEIGHTS="1"), pytest.raises(BadRequest, match="at most 1 million"):
+    with public_settings(monkeypatch, TINYLAB_MAX_WEIGHTS="1"), pytest.raises(BadRequest, match="at most 1 million"):
         check_allowed(FinetuneConfig.create(steps=9, run="searched"), ANNA)
 
 

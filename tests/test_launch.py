@@ -14,13 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
+from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.launch import launch
-from tinylab.launch.queue import Place, line, place_of, read_line
+from tinylab.launch.queue import Place, place_of, queued_runs, read_queue
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run, Status, own_process
@@ -31,7 +31,7 @@ from tinylab.runs.store import find_run, list_runs
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One device, whatever this machine has; and end what a test started."""
     monkeypatch.setenv("TINYLAB_DEVICES", "1")
-    await_nursery()
+    await_fork_server()
     yield
     end_all()
 
@@ -87,7 +87,7 @@ def test_of_two_tabs_that_start_a_job_at_once_and_do_not_wait_one_is_refused(tin
         said = sorted(pool.map(tab, range(2)))
     (run,) = list_runs()
     assert run.id in said
-    assert any(line.startswith(f"run {run.id} is at work") for line in said)
+    assert any(queued_runs.startswith(f"run {run.id} is at work") for queued_runs in said)
 
 
 def test_a_second_job_waits_and_starts_when_the_first_ends(tiny_folder):
@@ -100,7 +100,7 @@ def test_a_second_job_waits_and_starts_when_the_first_ends(tiny_folder):
     assert second.status().state == "queued"
     launch.stop(first)
     await_state(second, "finished")
-    assert line() == []
+    assert queued_runs() == []
     assert second.result()["kept"] == {"blocks": [0]}
 
 
@@ -221,7 +221,7 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", **own_process())
     queued = launch.launch(short_prune(tiny_folder))
     looks = []
-    monkeypatch.setattr(launch, "read_line", lambda: looks.append(1) or read_line())
+    monkeypatch.setattr(launch, "read_line", lambda: looks.append(1) or read_queue())
     launch.tend()
     looks.clear()
     launch.tend()

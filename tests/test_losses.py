@@ -18,10 +18,10 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.layer_maps import layer_map
-from tinylab.training.losses import LOSSES, Seen, Terms
+from tinylab.training.losses import LOSSES, Outputs, Terms
 from tinylab.training.losses.distillation import NormalisedDistillation, decayed
 from tinylab.training.losses.masked_kd import MaskedDistillation, usual
-from tinylab.training.recover import see
+from tinylab.training.recover import forward_pair
 
 FAMILIES = ("dit", "sit", "mar")
 KEPT = {"dit": {"blocks": (0, 2)}, "sit": {"blocks": (1, 3)}, "mar": {"encoder_blocks": (0, 3), "decoder_blocks": (1,)}}
@@ -32,8 +32,8 @@ def losses_of(mse: float, vb: float) -> Losses:
     return Losses(mse_ + vb_, mse_, vb_)
 
 
-def seen(**states: Any) -> Seen:
-    return Seen(losses_of(1.0, 0.5), losses_of(0.2, 0.1), **states)
+def outputs(**states: Any) -> Outputs:
+    return Outputs(losses_of(1.0, 0.5), losses_of(0.2, 0.1), **states)
 
 
 def rule(loss: str, **values: Any) -> Any:
@@ -46,27 +46,27 @@ def two_layers() -> dict[str, list[Tensor]]:
 
 
 def test_the_plain_loss_is_the_models_own() -> None:
-    terms = rule("diffusion")(Seen(losses_of(1.0, 0.5)), 0.3)
+    terms = rule("diffusion")(Outputs(losses_of(1.0, 0.5)), 0.3)
     assert terms.loss.tolist() == [1.5, 2.5]
     assert {name: part.tolist() for name, part in terms.parts.items()} == {"mse": [1.0, 2.0], "vb": [0.5, 0.5]}
 
 
 def test_output_distillation_weighs_teacher_and_images() -> None:
-    terms = rule("logit", alpha=0.75)(seen(), 0.3)
+    terms = rule("logit", alpha=0.75)(outputs(), 0.3)
     assert terms.loss.tolist() == pytest.approx([0.75 * 0.3 + 0.25 * 1.5, 0.75 * 0.5 + 0.25 * 2.5])
     assert terms.parts["kd"].tolist() == pytest.approx([0.3, 0.5])
 
 
 @pytest.mark.parametrize(("decay", "left"), [("linear", 0.75), ("cosine", 0.5 * (1 + 2**-0.5)), ("none", 1.0)])
 def test_feature_distillation_adds_a_mean_over_layers_that_fades(decay: str, left: float) -> None:
-    terms = rule("feature", alpha=1.0, beta=0.1, beta_decay=decay)(seen(**two_layers()), 0.25)
+    terms = rule("feature", alpha=1.0, beta=0.1, beta_decay=decay)(outputs(**two_layers()), 0.25)
     assert terms.parts["features"].tolist() == pytest.approx([(4 + 9) / 2] * 2)
     assert terms.loss.tolist() == pytest.approx([0.3 + 0.1 * left * 6.5, 0.5 + 0.1 * left * 6.5])
     assert decayed(1.0, "none") == 1.0 and decayed(1.0, "linear") == 0.0 and abs(decayed(1.0, "cosine")) < 1e-12
 
 
 def test_the_sum_of_bksdm_has_no_weights_and_sums_the_layers() -> None:
-    terms = rule("bksdm", alpha=0.1, beta=0.0)(seen(**two_layers()), 0.9)
+    terms = rule("bksdm", alpha=0.1, beta=0.0)(outputs(**two_layers()), 0.9)
     assert terms.loss.tolist() == pytest.approx([1.5 + 0.3 + 13, 2.5 + 0.5 + 13])
 
 
@@ -119,7 +119,7 @@ def batch_of(model: Denoiser) -> TrainBatch:
 def judged(loss: str, student: Denoiser, teacher: Denoiser, plan: DepthPlan, **values: Any) -> Terms:
     chosen, batch, objective = rule(loss, **values), batch_of(teacher), objective_for(teacher)
     pairs = layer_map(plan, "kept") if chosen.needs_states else []
-    return chosen(see(student, teacher, objective, batch.x, batch.y, batch.draw, chosen, pairs), 0.0)
+    return chosen(forward_pair(student, teacher, objective, batch.x, batch.y, batch.draw, chosen, pairs), 0.0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

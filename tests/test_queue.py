@@ -15,7 +15,7 @@ from tinylab.config import CompareConfig, EvaluateConfig, JobConfig, PruneConfig
 from tinylab.errors import BadRequest
 from tinylab.launch import devices as machine
 from tinylab.launch.devices import devices, own_slot, visible_to
-from tinylab.launch.queue import Job, Paces, Place, line, place_of, read_line, turns, work_of
+from tinylab.launch.queue import Job, Paces, Place, place_of, queued_runs, read_queue, turns, work_of
 from tinylab.runs.owner import set_owner
 from tinylab.runs.run import Run, Status, own_process
 
@@ -100,7 +100,7 @@ def test_the_last_hour_of_each_owners_runs_decides(runs: Path) -> None:
     owned(runs, "short", "cem", seconds=300.0, heartbeat=now - 10)
     for at, owner in enumerate(("bob", "cem", "ann", "dan")):
         owned(runs, f"{owner}-1", owner, state="queued", queued=now + at)
-    assert ids(line()) == ["ann-1", "cem-1", "bob-1", "dan-1"]
+    assert ids(queued_runs()) == ["ann-1", "cem-1", "bob-1", "dan-1"]
 
 
 def test_time_to_wait_is_what_is_at_work_and_what_goes_before(runs: Path) -> None:
@@ -134,7 +134,7 @@ def test_only_who_waits_has_a_place(runs: Path, tmp_path: Path) -> None:
     done = make_run(runs, search(), "done")
     elsewhere = make_run(tmp_path / "elsewhere", search(), "queued", state="queued")
     assert [place_of(run) for run in (busy, done, elsewhere, Run(runs / "none"))] == [None] * 4
-    assert line() == []
+    assert queued_runs() == []
 
 
 def test_a_run_that_leaves_the_line_lets_the_next_one_up(runs: Path) -> None:
@@ -142,14 +142,14 @@ def test_a_run_that_leaves_the_line_lets_the_next_one_up(runs: Path) -> None:
     first, second = (make_run(runs, search(), name, state="queued", queued=1.0) for name in ("a", "b"))
     assert place_of(second) == Place(2, 2, None)
     first.write_status(Status(state="stopped"))
-    assert read_line().place(second) == Place(1, 1, 5.0)
+    assert read_queue().place(second) == Place(1, 1, 5.0)
 
 
 def test_a_damaged_run_is_passed_over(runs: Path) -> None:
     make_run(runs, search(), "hurt", state="queued", queued=1.0)
     make_run(runs, search(), "sound", state="queued", queued=2.0)
     (runs / "hurt" / "status.json").write_text("{")
-    assert ids(read_line().waiting) == ["sound"]
+    assert ids(read_queue().waiting) == ["sound"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_free_devices(runs: Path, monkeypatch: pytest.MonkeyPatch, slots: list[i
     monkeypatch.setenv("TINYLAB_DEVICES", "3")
     for number, slot in enumerate(slots):
         at_work(runs, f"busy{number}", slot=slot)
-    assert read_line().free == expected
+    assert read_queue().free == expected
 
 
 def test_runs_lists_places_in_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from tinylab.paths import assets_folder
 from tinylab.reports.reproduction import shared
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
 from tinylab.runs.recordings import is_recording, record, recording, recordings, recordings_folder
-from tinylab.runs.replay import moments, run_at
+from tinylab.runs.replay import replay_steps, run_at
 from tinylab.runs.run import Run, own_process
 from tinylab.training.recorder import StepRecord
 
@@ -105,7 +105,7 @@ def test_recording_is_found_by_its_id_and_is_a_finished_run_that_can_be_looked_a
     run = known_run(run_id)
     assert is_recording(run) and run.status().state == "finished"
     watched = IDS[run_id] in WATCHED
-    assert len(moments(run)) > 15 if watched else moments(run) == []
+    assert len(replay_steps(run)) > 15 if watched else replay_steps(run) == []
     view = VIEWS[IDS[run_id]]
     payload = view.view(run)
     sometimes = {"differences", "warm"}
@@ -163,7 +163,7 @@ def test_watching_a_recording_writes_nothing_and_needs_no_permission_to(
     for path in [run.path, *run.path.rglob("*")]:
         path.chmod(stat.S_IREAD | (stat.S_IEXEC if path.is_dir() else 0))
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # also for root, who may write everywhere
-    steps, view = moments(run), VIEWS[IDS[run_id]].view
+    steps, view = replay_steps(run), VIEWS[IDS[run_id]].view
     assert view(run).html["status"]
     if steps:
         assert view(run) == view(run_at(run, steps[-1], steps[-1]))
@@ -201,7 +201,7 @@ def test_recorded_run_shows_the_same_and_nothing_of_where_it_was_made(
     assert main(["record", "mine", "--as", "my-search"]) == 0
     made = known_run("recorded-my-search")
     assert f"recording: {made.path}" in capsys.readouterr().out
-    assert moments(made) == moments(run) == [1, 2]
+    assert replay_steps(made) == replay_steps(run) == [1, 2]
     assert search.view(made).figures["loss"]["data"] == search.view(run).figures["loss"]["data"]
     assert search.view(made).html["result"] == search.view(run).html["result"]
     assert {path.name for path in files_of(made.path)} == {

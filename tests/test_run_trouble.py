@@ -24,11 +24,11 @@ from tinylab.config import CompareConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
-from tinylab.jobs.resolve_paths import anchored
+from tinylab.jobs.resolve_paths import resolve_paths
 from tinylab.models.catalog import WEIGHTS_FILE, locate_model
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status, own_process
-from tinylab.runs.run_lock import sole_process
+from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import damaged_runs, list_runs, new_run
 
 BY_HAND = PruneConfig.create(indices=(0, 2))
@@ -49,7 +49,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object, status: int 
 def test_a_run_that_is_held_is_refused_and_its_status_left_alone(runs: Path, tiny_folder: str) -> None:
     run = make_run(runs, PruneConfig.create(model=tiny_folder, indices=(0, 2)), "busy", state="stopped")
     before = (run.path / "status.json").read_bytes()
-    with sole_process(run), pytest.raises(BadRequest, match="^run busy is at work already$"):
+    with run_lock(run), pytest.raises(BadRequest, match="^run busy is at work already$"):
         execute(run, quiet=True)
     assert (run.path / "status.json").read_bytes() == before
     assert execute(run, quiet=True)["kept"] == {"blocks": [0, 2]}
@@ -58,16 +58,16 @@ def test_a_run_that_is_held_is_refused_and_its_status_left_alone(runs: Path, tin
 def test_a_lock_dies_with_its_process(runs: Path) -> None:
     run = make_run(runs, BY_HAND, "held", state="stopped")
     script = (
-        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.run_lock import sole_process\n"
-        "with sole_process(Run(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.run_lock import run_lock\n"
+        "with run_lock(Run(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(run.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(BadRequest, match="at work already"), sole_process(run):
+        with pytest.raises(BadRequest, match="at work already"), run_lock(run):
             pass
         holder.kill()
-    with sole_process(run):
+    with run_lock(run):
         pass
 
 
@@ -277,8 +277,8 @@ def test_ids_of_runs_mean_the_same_from_elsewhere(
 ) -> None:
     cut = start_run(PruneConfig.create(model=tiny_folder, indices=(0, 2)), runs / "cut")
     execute(cut, quiet=True)
-    config = anchored(CompareConfig.create(model=tiny_folder, plans=("cut",)))
-    onward = anchored(SearchConfig.create(model="cut"))
+    config = resolve_paths(CompareConfig.create(model=tiny_folder, plans=("cut",)))
+    onward = resolve_paths(SearchConfig.create(model="cut"))
     found = locate_model("cut")
     monkeypatch.setenv("TINYLAB_RUNS", str(tmp_path / "elsewhere"))
     monkeypatch.chdir("/")
@@ -292,7 +292,7 @@ def test_a_folder_here_goes_before_a_run_of_the_same_name_as_it_did_when_asked(
 ) -> None:
     make_run(runs, BY_HAND, "tiny")
     monkeypatch.chdir(Path(tiny_folder).parent)
-    assert anchored(SearchConfig.create(model="tiny")).model == tiny_folder
+    assert resolve_paths(SearchConfig.create(model="tiny")).model == tiny_folder
 
 
 def test_a_run_at_work_reads_as_active(runs: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, SearchConfig, TrainConfig
-from tinylab.distributed import ALONE, launched, meet, together
+from tinylab.distributed import ALONE, join_group, launched, process_group
 from tinylab.errors import BadRequest
 from tinylab.jobs.checks import check_sharing, on_own_device
 from tinylab.jobs.execute import start_run
@@ -94,7 +94,7 @@ def test_several_processes_go_where_the_launcher_says(flag: str | None, device: 
 def test_a_process_without_a_launcher_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert launched() == 1
-    assert meet() is together() is ALONE
+    assert join_group() is process_group() is ALONE
     assert ALONE.main
     assert ALONE.mean([0.1, 0.2]) == [0.1, 0.2]
     assert (ALONE.any(False), ALONE.any(True)) == (False, True)
@@ -106,4 +106,4 @@ def test_half_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(BadRequest, match="WORLD_SIZE is 2 but RANK is not set: start with torchrun, or unset it"):
-        meet()
+        join_group()

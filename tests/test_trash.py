@@ -16,7 +16,7 @@ from tinylab.cli import main
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.runs.run import Run, own_process
-from tinylab.runs.run_lock import sole_process
+from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import WEEK, delete, empty_trash, find_trashed, list_trash, restore
 
@@ -58,7 +58,7 @@ def test_run_at_work_or_in_line_is_not_deleted(runs: Path) -> None:
 
 def test_run_that_a_process_has_just_taken_is_not_deleted(runs: Path) -> None:
     run = make_run(runs, SearchConfig.create(), "search-1", state="stopped")
-    with sole_process(run), pytest.raises(BadRequest, match="is at work already"):
+    with run_lock(run), pytest.raises(BadRequest, match="is at work already"):
         delete(run)
     assert run.path.exists()
 

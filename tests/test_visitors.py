@@ -13,7 +13,7 @@ from run_folders import make_run
 
 from app.access.links import accept_key, key_of
 from app.access.references import check_reference, uploads_folder
-from app.access.settings import House, Limits, house
+from app.access.settings import LabSettings, Limits, lab_settings
 from app.access.visitors import COOKIE, HOME, Visitor, visitor_of
 from app.page.context import attach
 from tinylab.config import SearchConfig
@@ -27,17 +27,17 @@ NOBODY = Visitor("", stranger=True)
 
 
 @pytest.fixture
-def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
+def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LabSettings]]:
     """Opens the lab to strangers, with what is set in the environment."""
 
-    def open_up(**variables: str) -> House:
+    def open_up(**variables: str) -> LabSettings:
         for name, value in {"TINYLAB_PUBLIC": "1", **variables}.items():
             monkeypatch.setenv(name, value)
-        house.cache_clear()
-        return house()
+        lab_settings.cache_clear()
+        return lab_settings()
 
     yield open_up
-    house.cache_clear()
+    lab_settings.cache_clear()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def request(**cookies: str) -> gr.Request:
     ],
 )
 def test_lab_is_public_where_it_is_told_so_and_in_a_space(environment: dict[str, str], public: bool) -> None:
-    assert House.of(environment).public is public
+    assert LabSettings.of(environment).public is public
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_lab_is_public_where_it_is_told_so_and_in_a_space(environment: dict[str,
 )
 def test_a_variable_that_cannot_be_read_is_named(variable: str, value: str) -> None:
     with pytest.raises(BadRequest, match=f"^{variable}: "):
-        House.of({variable: value})
+        LabSettings.of({variable: value})
 
 
 def test_limits_login_and_list_of_the_hub_come_from_the_environment() -> None:
-    found = House.of({"TINYLAB_MAX_STEPS": "12", "TINYLAB_LOGIN": "a:b, c:d:e", "TINYLAB_HUB": "x/y, z/w@1"})
+    found = LabSettings.of({"TINYLAB_MAX_STEPS": "12", "TINYLAB_LOGIN": "a:b, c:d:e", "TINYLAB_HUB": "x/y, z/w@1"})
     assert found.limits == Limits(steps=12)
     assert found.login == (("a", "b"), ("c", "d:e"))
     assert found.hub == ("x/y", "z/w@1")
@@ -85,7 +85,7 @@ def test_limits_login_and_list_of_the_hub_come_from_the_environment() -> None:
 
 
 def test_at_home_everybody_is_the_same_and_may_do_everything(annas: Run) -> None:
-    house.cache_clear()
+    lab_settings.cache_clear()
     assert visitor_of(request()) == visitor_of(request(**{COOKIE: "x" * 40})) == HOME
     assert HOME.own_run(annas.id).path == annas.path
     assert [run.id for run in HOME.runs("search")] == [annas.id]

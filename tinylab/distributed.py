@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tinylab.errors import BadRequest, Failure
 
-__all__ = ["ALONE", "Together", "launched", "meet", "part", "together"]
+__all__ = ["ALONE", "ProcessGroup", "launched", "join_group", "leave_group", "process_group"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ _LONG = timedelta(days=1)  # for the main process to check a request and to fetc
 
 
 @dataclass(frozen=True)
-class Together:
+class ProcessGroup:
     """One process among those of a job.
 
     Attributes:
@@ -112,7 +112,7 @@ class Together:
         self.store.wait([_JOB], _LONG)
         return self.store.get(_JOB).decode()
 
-    def confess(self, what: str) -> bool:
+    def report_failure(self, what: str) -> bool:
         """Say what went wrong in this process; True if the main one ends by itself, having met the same."""
         try:
             self.store.set(_TROUBLE, f"process {self.rank}: {what}")
@@ -132,7 +132,7 @@ class Together:
         return "another process of the job ended without a word; its own output may say why" if lost else ""
 
 
-ALONE = Together()
+ALONE = ProcessGroup()
 _met = ALONE
 
 
@@ -142,12 +142,12 @@ def launched() -> int:
     return int(count) if count.isdecimal() else 1
 
 
-def together() -> Together:
+def process_group() -> ProcessGroup:
     """This process among those of its job: alone until `meet` was called."""
     return _met
 
 
-def meet() -> Together:
+def join_group() -> ProcessGroup:
     """Wait for the other processes of this launch.
 
     Each takes the GPU of its number on its machine, where there is one; whether it is used, the job decides.
@@ -172,11 +172,11 @@ def meet() -> Together:
     torch.distributed.init_process_group(
         backend, store=torch.distributed.PrefixStore("group", store), rank=rank, world_size=size
     )
-    _met = Together(rank, size, torch.distributed.PrefixStore("tinylab", store))
+    _met = ProcessGroup(rank, size, torch.distributed.PrefixStore("tinylab", store))
     return _met
 
 
-def part() -> None:
+def leave_group() -> None:
     """Undo `meet`, for a process whose job ended well."""
     global _met
     if _met is not ALONE:

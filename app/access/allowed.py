@@ -10,7 +10,7 @@ from typing import Any
 
 from app.access.quota import check_space
 from app.access.references import check_reference
-from app.access.settings import Limits, house
+from app.access.settings import Limits, lab_settings
 from app.access.visitors import Visitor
 from app.page.context import TABS_BY_KIND
 from tinylab.config import CompareConfig, EvaluateConfig, JobConfig
@@ -52,7 +52,7 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     for name in files:
         if any(value not in _AT_HAND for value in _each(getattr(config, name, None))):
             raise BadRequest(f"--{name}: a public lab reads no files of its server; leave it as it is")
-    limits = house().limits
+    limits = lab_settings().limits
     for name, value, most in _sizes(config, limits):
         if value > most:
             raise BadRequest(f"--{name.replace('_', '-')}: at most {most:,} in a public lab, not {value:,}")
@@ -69,7 +69,7 @@ def check_may_go_on(run: Run, visitor: Visitor) -> None:
     if run.plan_path.is_file():
         model = DepthPlan.load(run.plan_path).model
         check_reference(model, visitor)
-        _check_weights(model, house().limits)
+        _check_weights(model, lab_settings().limits)
 
 
 def _named_models(config: JobConfig) -> list[str]:

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app.access.run_ids import UNREADABLE
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import Visitor, user_of, visitor_of
 from tinylab.archive.archive import archive_name, pack
 from tinylab.archive.layout import safe_run_id
@@ -38,7 +38,7 @@ async def notebook(request: Request) -> Response:
 
 
 async def _answer(request: Request, make: Callable[[Request, Visitor], Response]) -> Response:
-    if house().login and not user_of(request):  # Gradio asks for the login on its own addresses alone
+    if lab_settings().login and not user_of(request):  # Gradio asks for the login on its own addresses alone
         return PlainTextResponse(_NOT_THERE, status_code=404)
     try:
         return await run_in_threadpool(make, request, visitor_of(request))

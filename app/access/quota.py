@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.access.references import uploads_folder
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import Visitor
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
@@ -18,7 +18,7 @@ from tinylab.paths import runs_folder
 from tinylab.runs.disk import DiskUse, disk_use, folder_bytes
 from tinylab.runs.trash import Trashed, list_trash, purge
 
-__all__ = ["check_room", "check_space", "deleted_runs", "room"]
+__all__ = ["check_quota", "check_space", "deleted_runs", "disk_share"]
 
 _MEGABYTE = 2**20
 
@@ -28,21 +28,21 @@ def deleted_runs(visitor: Visitor) -> list[Trashed]:
     return [one for one in list_trash() if visitor.may_change(one.run)]
 
 
-def room(visitor: Visitor) -> DiskUse:
+def disk_share(visitor: Visitor) -> DiskUse:
     """How much room everything takes; in public what is the visitor's own, and what is left to it."""
     if not visitor.stranger:
         return disk_use()
     runs, trash = _runs_bytes(visitor), _bytes(deleted_runs(visitor))
     uploads = folder_bytes(uploads_folder(visitor))
-    return DiskUse(runs, trash, uploads, max(0, house().limits.megabytes * _MEGABYTE - runs - uploads))
+    return DiskUse(runs, trash, uploads, max(0, lab_settings().limits.megabytes * _MEGABYTE - runs - uploads))
 
 
-def check_room(visitor: Visitor) -> None:
+def check_quota(visitor: Visitor) -> None:
     """BadRequest, with what to delete, unless there is room for one more run of the visitor."""
     _check_known(visitor)
     if not visitor.stranger:
         return
-    count, most = len(visitor.own_runs()), house().limits.runs
+    count, most = len(visitor.own_runs()), lab_settings().limits.runs
     if count >= most:
         raise BadRequest(f"you keep {count} runs, the most in a public lab; delete some in the Runs tab")
     check_space(visitor)
@@ -57,7 +57,7 @@ def check_space(visitor: Visitor, *, upload: int = 0) -> None:
     _check_known(visitor)
     if not visitor.stranger:
         return
-    own = house().limits.megabytes * _MEGABYTE
+    own = lab_settings().limits.megabytes * _MEGABYTE
     for trashed in reversed(deleted_runs(visitor)):
         if _all_bytes(visitor) + upload > own:
             purge(trashed)
@@ -74,7 +74,7 @@ def check_space(visitor: Visitor, *, upload: int = 0) -> None:
 
 def _check_disk(more: int) -> None:
     """BadRequest if the disk is full of what people keep; what anybody has deleted goes first, the oldest of it."""
-    most = house().limits.disk * _MEGABYTE - more
+    most = lab_settings().limits.disk * _MEGABYTE - more
     for trashed in reversed(list_trash()):
         if folder_bytes(runs_folder()) > most:
             purge(trashed)

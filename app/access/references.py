@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.access.run_ids import UNREADABLE
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import Visitor
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models
@@ -41,8 +41,8 @@ def check_reference(reference: str, visitor: Visitor) -> None:
 
 def _check_listed(reference: str) -> None:
     found = parse_hub_reference(reference)
-    if not {found.repo, f"{found.repo}@{found.revision}"} & set(house().hub):
-        listed = ", ".join(house().hub) or "none"
+    if not {found.repo, f"{found.repo}@{found.revision}"} & set(lab_settings().hub):
+        listed = ", ".join(lab_settings().hub) or "none"
         raise BadRequest(f"{found.repo} is not on this lab's list of models from the Hub ({listed})")
 
 

@@ -12,7 +12,7 @@ from functools import cache
 
 from tinylab.errors import BadRequest
 
-__all__ = ["House", "Limits", "house"]
+__all__ = ["LabSettings", "Limits", "lab_settings"]
 
 _PREFIX = "TINYLAB_MAX_"
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -56,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class House:
+class LabSettings:
     """What goes for all visitors.
 
     Attributes:
@@ -72,7 +72,7 @@ class House:
     hub: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> House:
+    def of(cls, environment: Mapping[str, str]) -> LabSettings:
         """The house that an environment describes; BadRequest names a variable that cannot be read."""
         said = environment.get("TINYLAB_PUBLIC", "").strip().lower()
         if said and said not in (*_YES, *_NO):
@@ -83,9 +83,9 @@ class House:
 
 
 @cache
-def house() -> House:
+def lab_settings() -> LabSettings:
     """The house that this process runs."""
-    return House.of(os.environ)
+    return LabSettings.of(os.environ)
 
 
 def _number(name: str, text: str) -> int:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 from app.access.quota import check_space
 from app.access.references import uploads_folder
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import Visitor, visitor_of
 from tinylab.errors import BadRequest
 from tinylab.launch.interpreter import module_command, module_environment
@@ -36,7 +36,7 @@ _ADDRESS = "/gradio_api/upload"
 
 def largest_upload() -> int:
     """Bytes of the largest file that is taken."""
-    return house().limits.upload * 2**20 if house().public else _LARGEST
+    return lab_settings().limits.upload * 2**20 if lab_settings().public else _LARGEST
 
 
 def convert_upload(file: Path, visitor: Visitor) -> tuple[str, list[str]]:
@@ -73,7 +73,7 @@ class UploadGate:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer as the app does, but for an upload that is refused."""
         problem = ""
-        if scope["type"] == "http" and scope["path"].rstrip("/") == _ADDRESS and house().public:
+        if scope["type"] == "http" and scope["path"].rstrip("/") == _ADDRESS and lab_settings().public:
             problem = await run_in_threadpool(_refusal, visitor_of(Request(scope)))
         await (PlainTextResponse(problem, status_code=503) if problem else self.app)(scope, receive, send)
 

@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from app.access.run_ids import known_run
-from app.access.settings import house
+from app.access.settings import lab_settings
 from tinylab.errors import BadRequest
 from tinylab.runs.owner import owner_of, readers_of
 from tinylab.runs.recordings import is_recording
@@ -91,7 +91,7 @@ HOME = Visitor()
 
 def visitor_of(request: Any) -> Visitor:
     """Who sent a request: a `gr.Request`, or one of Starlette; None is nobody."""
-    if not house().public:
+    if not lab_settings().public:
         return HOME
     user = user_of(request)
     if user:
@@ -103,7 +103,7 @@ def visitor_of(request: Any) -> Visitor:
 
 def user_of(request: Any) -> str:
     """The name that somebody has logged in with, "" for none."""
-    if not house().login:
+    if not lab_settings().login:
         return ""
     named = getattr(request, "username", None)
     if isinstance(named, str):
@@ -145,7 +145,7 @@ class VisitorCookie:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer as the app does, with a cookie added for a browser that opens the page without one."""
         opens = scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/"
-        if not (opens and house().public) or _sent(scope):
+        if not (opens and lab_settings().public) or _sent(scope):
             await self.app(scope, receive, send)
             return
 

@@ -9,7 +9,7 @@ import traceback
 from dataclasses import replace
 
 from app.access.run_ids import UNREADABLE
-from app.access.settings import house
+from app.access.settings import lab_settings
 from tinylab.errors import Failure
 from tinylab.launch.launch import stop
 from tinylab.runs.store import list_runs
@@ -40,14 +40,14 @@ def stop_overdue(minutes: float) -> list[str]:
 
 def watch() -> None:
     """Look after the jobs of a public lab from now on, in the background."""
-    if house().public:
-        threading.Thread(target=_watch, name="warden", daemon=True).start()
+    if lab_settings().public:
+        threading.Thread(target=_watch, name="watchdog", daemon=True).start()
 
 
 def _watch() -> None:
     while True:
         try:
-            stop_overdue(house().limits.minutes)
+            stop_overdue(lab_settings().limits.minutes)
             empty_trash(older_than=WEEK)
             time.sleep(_PAUSE)
         except Exception:  # whatever it is, jobs must not compute for ever

@@ -30,7 +30,10 @@ __all__ = [
 STUDY, CHOICES = "digits-dit", "choices.json"
 SEEDS = (0, 1, 2, 3, 4)  # of the two that the first lesson sets against each other; the others have the first seed
 FINALISTS = ("0 1 2 3 4 5", "0 1 2 3 4 6")
-_FIRST, _EARLY = "0", frozenset("1234")  # the block that nothing replaces, and those that do most of the work after it
+_FIRST, _FIRST_BLOCKS = (
+    "0",
+    frozenset("1234"),
+)  # the block that nothing replaces, and those that do most of the work after it
 _FIRST_RULES = "influence influence-clean flux-lite l2 relative-l2 sensitivity laptop first greedy beam evolution"
 METHODS: dict[str, tuple[str, ...]] = {  # what each chooses with every seed, see docs/study.md
     "0 1 2 3 4 5": tuple(_FIRST_RULES.split()),
@@ -91,7 +94,7 @@ def without_first() -> dict[int, tuple[float, float]]:
     groups: dict[int, list[tuple[float, float]]] = {}
     for row, before, after in ground_truth().finetuned:
         if _FIRST not in row.kept:
-            groups.setdefault(len(_EARLY.intersection(row.kept)), []).append((before, after))
+            groups.setdefault(len(_FIRST_BLOCKS.intersection(row.kept)), []).append((before, after))
     return {
         count: (statistics.mean(before for before, _ in losses), statistics.mean(after for _, after in losses))
         for count, losses in sorted(groups.items())

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-__all__ = ["Crowd", "ReadyAnswers"]
+__all__ = ["PollingPace", "ReadyAnswers"]
 
 
 class ReadyAnswers:
@@ -69,7 +69,7 @@ _MOST = 5000  # pages that are told from each other
 _LONGEST = 40  # characters of what a page calls itself
 
 
-class Crowd:
+class PollingPace:
     """Counts the pages that ask. What a page calls itself comes from outside and is only compared."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -18,16 +18,16 @@ from app.page.menus import Entries, rows_of
 from app.texts import text
 from tinylab.runs.run import Run
 
-__all__ = ["Beside", "BesideMenu", "named_row", "nothing_beside", "other_run", "row_menu"]
+__all__ = ["Comparison", "ComparisonMenu", "named_row", "no_comparison", "other_run", "row_menu"]
 
 # From who asks, a run and what is asked to be set beside it, which may be anything, to what the view gets, or None.
-Beside = Callable[[Visitor, Run, Any], Run | str | None]
+Comparison = Callable[[Visitor, Run, Any], Run | str | None]
 
 _LONGEST = 300  # characters of the name of a row
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
 
-def nothing_beside(visitor: Visitor, run: Run, asked: Any) -> None:
+def no_comparison(visitor: Visitor, run: Run, asked: Any) -> None:
     """For panels that show a run alone."""
 
 
@@ -47,7 +47,7 @@ def named_row(visitor: Visitor, run: Run, asked: Any) -> str | None:
     return asked if isinstance(asked, str) and 0 < len(asked) <= _LONGEST else None
 
 
-class BesideMenu:
+class ComparisonMenu:
     """The menu of a panel for what is set beside its run, "" for nothing. It goes by the run that is shown.
 
     Args:
@@ -88,9 +88,9 @@ class BesideMenu:
         return gr.Dropdown(choices=choices, value="")
 
 
-def row_menu(kind: str, key: str, labels: Callable[[Run], Iterable[str]]) -> BesideMenu:
+def row_menu(kind: str, key: str, labels: Callable[[Run], Iterable[str]]) -> ComparisonMenu:
     """The menu of the rows of a table, one of which the others are set against; `labels` names those of a run."""
-    return BesideMenu(
+    return ComparisonMenu(
         kind,
         key,
         lambda visitor, shown: rows_of(visitor, shown, labels),

@@ -10,7 +10,7 @@ from app.access.links import accept_key
 from app.access.references import check_reference
 from app.access.run_ids import UNREADABLE
 from app.access.visitors import Visitor
-from tinylab.launch.queue import current_line
+from tinylab.launch.queue import current_queue
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.paths import runs_folder
 from tinylab.runs.run import Run
@@ -87,7 +87,7 @@ def _can_load(model: str, visitor: Visitor) -> bool:
 
 def _at_work(visitor: Visitor) -> Run | None:
     """A run at work, if there is one to look at."""
-    return next((run for run in current_line().working if visitor.may_see(run)), None)
+    return next((run for run in current_queue().working if visitor.may_see(run)), None)
 
 
 def _named_run(run_id: str, visitor: Visitor) -> Run | None:

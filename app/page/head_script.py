@@ -8,13 +8,13 @@ from typing import Any
 
 from app.texts import LANGUAGES
 
-__all__ = ["EarlyScript"]
+__all__ = ["HeadScript"]
 
-_FILE = Path(__file__).parent / "static" / "early" / "language.js"
+_FILE = Path(__file__).parent.parent / "static" / "head" / "language.js"
 _HEAD = b"<head>"
 
 
-class EarlyScript:
+class HeadScript:
     """ASGI middleware that puts the script at the top of the page."""
 
     def __init__(self, app: Any) -> None:

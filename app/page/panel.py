@@ -9,12 +9,12 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from app.access.allowed import check_may_go_on
-from app.access.quota import check_room
+from app.access.quota import check_quota
 from app.access.run_ids import UNREADABLE
-from app.access.settings import house
+from app.access.settings import lab_settings
 from app.access.visitors import Visitor, visitor_of
 from app.live import View, live_panel
-from app.page.comparison import Beside, nothing_beside
+from app.page.comparison import Comparison, no_comparison
 from app.page.form import named_as_in_form, read_form
 from app.page.menus import run_choices
 from app.page.messages import command_place, message_place, problem, quiet, show_command
@@ -51,10 +51,10 @@ class JobPanel:
         slots: Sequence[str],
         *,
         hint: str | I18nData,
-        beside: Beside = nothing_beside,
+        comparison: Comparison = no_comparison,
     ) -> None:
         self.kind, self.verb, self.view, self.slots, self.hint = kind, verb, view, slots, hint
-        self.beside = beside
+        self.comparison = comparison
 
     def controls(self) -> None:
         """The buttons, the place for errors beside them, and the menu of earlier runs."""
@@ -79,7 +79,7 @@ class JobPanel:
         """The live panel."""
         recorded = next((run.id for run in recordings(self.kind)), None)
         self.live = live_panel(
-            f"{self.kind}-live", self.view, self.slots, hint=self.hint, beside=self.beside, recorded=recorded
+            f"{self.kind}-live", self.view, self.slots, hint=self.hint, comparison=self.comparison, recorded=recorded
         )
 
     @property
@@ -164,7 +164,7 @@ def launch_form(
     """Launch the job that the form asks for, or put it in line, and return the id of its run; see `read_form`."""
     with named_as_in_form(fields):
         config = read_form(make_config, fields, values, visitor)
-        check_room(visitor)
+        check_quota(visitor)
         return launch(config, owner=visitor.name, most=_most(visitor)).id
 
 
@@ -195,4 +195,4 @@ def _resume(run_id: str, visitor: Visitor) -> str:
 
 def _most(visitor: Visitor) -> int | None:
     """How many jobs a visitor may have in line."""
-    return house().limits.line if visitor.stranger else None
+    return lab_settings().limits.line if visitor.stranger else None

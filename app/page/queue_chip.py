@@ -9,14 +9,14 @@ import gradio as gr
 
 from app.access.run_ids import UNREADABLE
 from app.access.visitors import Visitor, visitor_of
-from tinylab.launch.queue import current_line
+from tinylab.launch.queue import current_queue
 
-__all__ = ["line_chip", "standing"]
+__all__ = ["queue_chip", "standing"]
 
-_SCRIPT = Path(__file__).parent / "static" / "parts" / "line.js"
+_SCRIPT = Path(__file__).parent.parent / "static" / "parts" / "queue-chip.js"
 
 
-def line_chip() -> gr.HTML:
+def queue_chip() -> gr.HTML:
     """A chip that is there while there are jobs; the names of other people's runs are not in it."""
 
     def ask(question: Any, request: gr.Request) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def line_chip() -> gr.HTML:
 
 def standing(visitor: Visitor) -> dict[str, Any]:
     """How many jobs are at work and wait; the visitor's own first one, its place, and the seconds until it starts."""
-    line = current_line()
+    line = current_queue()
     answer: dict[str, Any] = {"working": len(line.working), "waiting": len(line.waiting)}
     for run in (*line.working, *line.waiting):
         try:

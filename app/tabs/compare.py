@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.comparison import ComparisonMenu, named_row, row_menu
 from app.page.fields import data_field, number_field, text_field
 from app.page.lab import Lab
 from app.page.menus import learned_plans
@@ -30,7 +30,7 @@ _DEFAULT_STEPS = CompareConfig.model_fields["steps"].default
 
 def build(lab: Lab) -> None:
     """Methods and recipe on the left; table, plots and strips on the right."""
-    panel = JobPanel("compare", text("compare.start"), view, SLOTS, hint=text("compare.hint"), beside=named_row)
+    panel = JobPanel("compare", text("compare.start"), view, SLOTS, hint=text("compare.hint"), comparison=named_row)
     lab.panels["compare"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -66,7 +66,7 @@ def build(lab: Lab) -> None:
     lab.refresh("compare", learned_plans, plans)
 
 
-def baseline_menu() -> BesideMenu:
+def baseline_menu() -> ComparisonMenu:
     """The menu of the rows of the comparison that is shown, one of which the others are set against."""
     return row_menu("compare", "baseline", lambda run: comparison_table(run).labels)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page.comparison import BesideMenu, other_run
+from app.page.comparison import ComparisonMenu, other_run
 from app.page.fields import keep_in_address
 from app.page.lab import Lab
 from app.page.menus import comparable_runs, plan_sources
@@ -20,7 +20,7 @@ from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import finetune_config
 
-__all__ = ["ID", "TITLE", "beside_menu", "build", "make_config", "parse_numbers"]
+__all__ = ["ID", "TITLE", "comparison_menu", "build", "make_config", "parse_numbers"]
 
 ID, TITLE = "finetune", "Fine-tune"
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -29,7 +29,7 @@ _MASTERS = tuple(dict.fromkeys(master for master, _ in DEPENDS.values()))  # fie
 
 def build(lab: Lab) -> None:
     """Recipe on the left; curves and film on the right."""
-    panel = JobPanel("finetune", text("finetune.start"), view, SLOTS, hint=text("finetune.hint"), beside=other_run)
+    panel = JobPanel("finetune", text("finetune.start"), view, SLOTS, hint=text("finetune.hint"), comparison=other_run)
     lab.panels["finetune"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -38,7 +38,7 @@ def build(lab: Lab) -> None:
             plain, (more, heading) = plain_fields(), more_fields()
             fields = plain | more
             panel.controls()
-            other = beside_menu()
+            other = comparison_menu()
         with gr.Column():
             panel.display()
     panel.wire(make_config, {"model": lab.model, **fields})
@@ -47,9 +47,9 @@ def build(lab: Lab) -> None:
     other.wire(panel.live)
 
 
-def beside_menu() -> BesideMenu:
+def comparison_menu() -> ComparisonMenu:
     """The menu of other fine-tunings to show beside the one that is shown."""
-    return BesideMenu(
+    return ComparisonMenu(
         "finetune",
         "beside",
         lambda visitor, shown: comparable_runs(visitor, "finetune", shown),

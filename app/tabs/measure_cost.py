@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.access.run_ids import UNREADABLE
-from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.comparison import ComparisonMenu, named_row, row_menu
 from app.page.fields import against_field, guidance_field, number_field, offer_samplers, sampler_field, text_field
 from app.page.lab import Lab
 from app.page.menus import shallow_models
@@ -36,7 +36,7 @@ _CACHES = [
 
 def build(lab: Lab) -> None:
     """Settings on the left; numbers and figures on the right."""
-    panel = JobPanel("cost", text("cost.start"), view, SLOTS, hint=text("cost.hint"), beside=named_row)
+    panel = JobPanel("cost", text("cost.start"), view, SLOTS, hint=text("cost.hint"), comparison=named_row)
     lab.panels["cost"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -55,7 +55,7 @@ def build(lab: Lab) -> None:
     lab.refresh("measure", shallow_models, fields["against"])
 
 
-def baseline_menu() -> BesideMenu:
+def baseline_menu() -> ComparisonMenu:
     """The menu of the models of the measurement that is shown, one of which the others are set against."""
     return row_menu("cost", "cost-baseline", lambda run: cost_table(run).labels)
 

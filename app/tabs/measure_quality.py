@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.page.comparison import BesideMenu, named_row, row_menu
+from app.page.comparison import ComparisonMenu, named_row, row_menu
 from app.page.fields import (
     against_field,
     guidance_field,
@@ -36,7 +36,7 @@ _COUNT = 500  # samples: a minute or two for a model of digits on two cores
 
 def build(lab: Lab) -> None:
     """Settings on the left; pictures and scores on the right."""
-    panel = JobPanel("evaluate", text("quality.start"), view, SLOTS, hint=text("quality.hint"), beside=named_row)
+    panel = JobPanel("evaluate", text("quality.start"), view, SLOTS, hint=text("quality.hint"), comparison=named_row)
     lab.panels["evaluate"] = panel
     with gr.Row(elem_classes="tl-work"):
         with gr.Column():
@@ -54,7 +54,7 @@ def build(lab: Lab) -> None:
     lab.refresh("measure", shallow_models, fields["against"])
 
 
-def baseline_menu() -> BesideMenu:
+def baseline_menu() -> ComparisonMenu:
     """The menu of the rows of the scores that are shown, one of which the others are set against."""
     return row_menu("evaluate", "quality-baseline", lambda run: score_table([run]).labels)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.access.quota import deleted_runs, room
+from app.access.quota import deleted_runs, disk_share
 from app.access.run_ids import UNREADABLE
 from app.access.visitors import Visitor, visitor_of
 from app.keeping import carry_out, take_in
@@ -19,7 +19,7 @@ from app.page.prose import intro
 from app.texts import text
 from app.views.parts import save_csv
 from app.views.runs import card, listed, name_of
-from app.views.side_by_side import MOST, together
+from app.views.side_by_side import MOST, side_by_side_table
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.reports.names import when
@@ -79,7 +79,7 @@ def answer(question: Any, visitor: Visitor) -> dict[str, Any]:
     if "together" in asked:
         found["together"] = _together(asked["together"], visitor)
     if asked.get("room"):
-        found["room"] = asdict(room(visitor))
+        found["room"] = asdict(disk_share(visitor))
         found["deleted"] = [
             {"id": one.run.id, "title": _title(one.run), "when": when(one.deleted), "bytes": folder_bytes(one.run.path)}
             for one in deleted_runs(visitor)[:_MOST_DELETED]
@@ -100,7 +100,7 @@ def _together(run_ids: Any, visitor: Visitor) -> dict[str, Any] | None:
         return None
     try:
         runs = [visitor.run(run_id) for run_id in run_ids]
-        table = together(runs)
+        table = side_by_side_table(runs)
         return {"runs": [run.id for run in runs], "html": table.to_html(best=False) + save_csv(table, runs[0])}
     except UNREADABLE:
         return None

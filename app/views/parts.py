@@ -13,7 +13,7 @@ from tinylab.launch.queue import place_of
 from tinylab.reports import Table
 from tinylab.reports.names import duration
 from tinylab.runs.recordings import is_recording
-from tinylab.runs.replay import Moment
+from tinylab.runs.replay import RunAtStep
 from tinylab.runs.run import Run
 
 __all__ = [
@@ -47,7 +47,7 @@ def status_card(run: Run, message: str | None = None) -> str:
     """
     status = run.status()
     share = 100 * status.step / status.steps if status.steps else 0.0
-    then = isinstance(run, Moment)
+    then = isinstance(run, RunAtStep)
     about = "≈ " if then else ""  # see Moment
     times = [f"step {status.step:,} of {status.steps:,}"] if status.steps else []
     times.append(f"{about}{duration(status.seconds)}")

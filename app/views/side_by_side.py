@@ -13,7 +13,7 @@ from tinylab.reports import Column, Row, Table
 from tinylab.reports.names import KINDS, duration
 from tinylab.runs.run import Run
 
-__all__ = ["MOST", "together"]
+__all__ = ["MOST", "side_by_side_table"]
 
 MOST = 8  # runs beside each other
 _NOTHING = "–"
@@ -31,7 +31,7 @@ _CURVES: Mapping[str, str] = {
 }
 
 
-def together(runs: Sequence[Run]) -> Table:
+def side_by_side_table(runs: Sequence[Run]) -> Table:
     """A column for each run, a row for each thing that tells them apart, settings first, then results."""
     configs, states = [run.config() for run in runs], [run.status() for run in runs]
     rows = [

@@ -27,7 +27,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.training.loop import LoopTimes, run_loop
-from tinylab.training.precision import autocast, computed, models_of
+from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.recover import RecoverTask
 
@@ -138,7 +138,7 @@ def _measure(
     recorder = _Recorder(metrics)
 
     def bare() -> None:
-        with computed(models_of(task), config):
+        with configured(models_of(task), config):
             for step in range(config.steps):
                 task.optimizer.zero_grad(set_to_none=True)
                 task.begin(step)

@@ -15,7 +15,7 @@ from tinylab.cli.output import print_rows, print_values
 from tinylab.cli.shared import shared
 from tinylab.cli.table import print_comparison, print_recipes
 from tinylab.config import config_types
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _job(options: argparse.Namespace) -> int:
         return _methods(options)
     from tinylab.jobs.checks import check, on_own_device
 
-    config = on_own_device(config_of(options), together().size)
+    config = on_own_device(config_of(options), process_group().size)
     check(config)
     if options.dry_run:
         print(config.to_json(), end="")

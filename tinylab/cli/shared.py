@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
-from tinylab.distributed import Together, launched, meet, part
+from tinylab.distributed import ProcessGroup, join_group, launched, leave_group
 from tinylab.errors import Failure, Stopped
 
 __all__ = ["shared"]
@@ -28,14 +28,14 @@ def shared(handler: Handler) -> Handler:
         from tinylab.threads import share_cores
 
         share_cores()
-        team = meet()
+        team = join_group()
         try:
             status = handler(options) if team.main else _help(team)
         finally:
             team.over()
         if not team.main:
             _leave(status)
-        part()
+        leave_group()
         return status
 
     return run
@@ -49,7 +49,7 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _help(team: Together) -> int:
+def _help(team: ProcessGroup) -> int:
     """Compute along until the job is done; 0 also where the main process says how it ended.
 
     Raises:
@@ -67,7 +67,7 @@ def _help(team: Together) -> int:
         return 0
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        if team.confess(what):
+        if team.report_failure(what):
             return 0
         raise Failure(f"process {team.rank}: {what}") from error
     return 0

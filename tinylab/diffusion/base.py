@@ -51,8 +51,8 @@ class Comparison:
     """What a student said of some noised images: `truth`, its own loss on them, and `gap`, the same terms against the
     teacher's answer in place of the noise."""
 
-    truth: Losses
-    gap: Losses
+    task_loss: Losses
+    teacher_loss: Losses
 
 
 class Objective(Protocol):

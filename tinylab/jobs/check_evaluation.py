@@ -16,10 +16,18 @@ from tinylab.paths import exists
 from tinylab.sampling import sampler_for
 from tinylab.sampling.caches import check_cache, parse_cache
 
-__all__ = ["check_drawing", "check_evaluation", "classes_of", "extractor_of", "metrics_of", "models_of", "reference_of"]
+__all__ = [
+    "check_sampling",
+    "check_evaluation",
+    "classes_of",
+    "extractor_of",
+    "metrics_of",
+    "models_of",
+    "reference_of",
+]
 
 
-def check_drawing(config: SampleConfig | EvaluateConfig, names: Sequence[str]) -> list[ModelInfo]:
+def check_sampling(config: SampleConfig | EvaluateConfig, names: Sequence[str]) -> list[ModelInfo]:
     """The models called `names`; BadRequest unless all can draw as asked, and draw images like the first one's."""
     models = [describe_model(name) for name in names]
     for name, model in zip(names, models, strict=True):
@@ -55,7 +63,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     names = models_of(config)
     if not names and config.against:
         raise BadRequest("--against goes with --model; name the first model there")
-    models = check_drawing(config, names)
+    models = check_sampling(config, names)
     for model in models:
         _check_scorable(config, model)
     for picture in config.images:

@@ -26,7 +26,7 @@ from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.jobs.check_costs import check_costs
-from tinylab.jobs.check_evaluation import check_drawing, check_evaluation
+from tinylab.jobs.check_evaluation import check_evaluation, check_sampling
 from tinylab.jobs.contenders import check_contenders
 from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.models.autoencoder.catalog import describe_autoencoder
@@ -265,7 +265,7 @@ def _recipes(config: RecipesConfig) -> None:
 
 
 def _sample(config: SampleConfig) -> None:
-    check_drawing(config, (config.model, *config.against))
+    check_sampling(config, (config.model, *config.against))
 
 
 def _compare(config: CompareConfig) -> None:

@@ -67,7 +67,7 @@ def _encode(
     parts: dict[str, list[Tensor]] = {name: [] for name in views}
     labels = pictures.labels[:0]
     broken: list[str] = []
-    for batch, found in _read_ahead(rows, pictures, config):
+    for batch, found in _prefetch(rows, pictures, config):
         context.progress(batch.start, len(pictures))
         if context.should_stop():
             raise Stopped(f"stopped at picture {batch.start} of {len(pictures)}")
@@ -109,7 +109,7 @@ def _latents(vae: Autoencoder, x: Tensor, rows: list[int], flip: int, config: En
     return stored
 
 
-def _read_ahead(rows: range, pictures: Pictures, config: EncodeConfig) -> Iterator[tuple[range, Any]]:
+def _prefetch(rows: range, pictures: Pictures, config: EncodeConfig) -> Iterator[tuple[range, Any]]:
     """Batches of pictures, the next one being read while the last is encoded."""
     batches = [rows[at : at + config.batch_size] for at in range(0, len(rows), config.batch_size)]
     with ThreadPoolExecutor(1) as reader:

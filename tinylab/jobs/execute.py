@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tinylab.config import JobConfig
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.files import atomic
 from tinylab.jobs.checks import check, check_sharing
 from tinylab.jobs.context import CompanionContext, JobContext
-from tinylab.jobs.resolve_paths import anchored
+from tinylab.jobs.resolve_paths import resolve_paths
 from tinylab.registry import Registry
 from tinylab.runs.exit_reasons import out_of_memory
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import sole_process
+from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import new_run
 from tinylab.threads import use_threads
 from tinylab.training.trackers import check_tracking
@@ -33,9 +33,9 @@ for _kind in _KINDS:
 def start_run(config: JobConfig, path: Path | None = None) -> Run:
     """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
     check(config)
-    check_sharing(config, together().size)
+    check_sharing(config, process_group().size)
     check_tracking(config)
-    found = anchored(config)
+    found = resolve_paths(config)
     return Run.create(path, found) if path else new_run(found)
 
 
@@ -47,20 +47,20 @@ def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
         BadRequest, Failure, Stopped: as the job does; the run's status says the same.
     """
     mend = f"free some space, then `tinylab resume {run.path}`"
-    with atomic.disk_errors(mend), sole_process(run):
+    with atomic.disk_errors(mend), run_lock(run):
         run.sweep()
         stored = run.stored_status()
         if stored.state == "finished":  # by a process that was faster
             return run.result()
         try:
             config = run.config()
-            check_sharing(config, together().size)
+            check_sharing(config, process_group().size)
             with atomic.disk_errors(mend):
                 context = JobContext(run, quiet=quiet)
         except (BadRequest, Failure) as error:
             run.write_status(replace(stored, state="failed", message=str(error)))
             raise
-        together().begin(str(run.path.absolute()))
+        process_group().begin(str(run.path.absolute()))
         return _compute(config, context)
 
 
@@ -88,7 +88,7 @@ def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
             context.finish("failed", str(error))
             raise
         except Exception as error:
-            trouble = together().trouble(error)
+            trouble = process_group().trouble(error)
             _finish_unexpected(context, error, trouble)
             if trouble:
                 raise Failure(trouble) from error

@@ -13,7 +13,7 @@ from tinylab.jobs.cards import shallow_card
 from tinylab.jobs.checks import data_for, recovery_source
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.part_recorder import PartRecorder
-from tinylab.jobs.snapshots import Film
+from tinylab.jobs.snapshots import Snapshots
 from tinylab.metrics.activations import measure_activations
 from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.denoising import held_out_loss
@@ -44,14 +44,14 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         return held_out_loss(model, objective, held_out).loss
 
     result: dict[str, Any] = {"loss_full": loss(teacher), "loss_pruned": loss(student)}
-    film = Film(config, context, objective, student, train)
+    snapshots = Snapshots(config, context, objective, student, train)
 
     def on_step(task: DenoiseTask, step: int) -> None:
-        if film.due(step):
-            film.show(task.ema.module, step)
+        if snapshots.due(step):
+            snapshots.show(task.ema.module, step)
 
-    if film.due(0) and latest_checkpoint(context.run.checkpoints) is None:
-        film.show(student, 0)
+    if snapshots.due(0) and latest_checkpoint(context.run.checkpoints) is None:
+        snapshots.show(student, 0)
     recovered = recover(
         student,
         teacher,

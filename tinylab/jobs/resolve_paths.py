@@ -14,12 +14,12 @@ from tinylab.models.sizes import SIZES
 from tinylab.paths import exists
 from tinylab.runs.store import find_run
 
-__all__ = ["anchored"]
+__all__ = ["resolve_paths"]
 
 C = TypeVar("C", bound=JobConfig)
 
 
-def anchored(config: C) -> C:
+def resolve_paths(config: C) -> C:
     """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
     for name in _PLACES:

@@ -14,7 +14,7 @@ from tinylab.config import SearchConfig
 from tinylab.data.base import Dataset, load_data
 from tinylab.data.order import step_generator
 from tinylab.diffusion import Objective, objective_for
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.files import atomic
 from tinylab.jobs.checks import data_for
 from tinylab.jobs.choose_plan import save_plan_and_model
@@ -43,7 +43,7 @@ def measured_once(context: JobContext, name: str, measure: Callable[[], Any]) ->
             atomic.write_text(path, json.dumps(found) + "\n")
         return json.loads(path.read_text())
 
-    return together().from_main(find)
+    return process_group().from_main(find)
 
 
 _JUDGED = 512  # noised images that a decision by perturbation looks at

@@ -17,7 +17,7 @@ from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 from tinylab.training.recorder import StepRecord
 
-__all__ = ["Film", "few_steps"]
+__all__ = ["Snapshots", "few_steps"]
 
 _SHOWN = 10  # samples in a picture
 _STEPS = 20
@@ -29,7 +29,7 @@ def few_steps(family: str, *, guidance: float, seed: int = 0) -> Settings:
     return Settings("ddim" if "ddim" in SAMPLERS_OF[family] else "auto", steps=_STEPS, guidance=guidance, seed=seed)
 
 
-class Film:
+class Snapshots:
     """Draws and scores a model every `snapshot_every` steps, and at the end.
 
     Pictures are guided, as people draw; scores are of unguided samples, which should be distributed like the data.

@@ -26,7 +26,7 @@ from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
 from tinylab.launch.interpreter import module_command, module_environment
 
-__all__ = ["Forked", "Nursery", "may_fork", "next_order", "nobody_left", "report_ready"]
+__all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
 
 FORK, SELF, READY = b"F", b"S", b"R"  # what is ordered; the waiting process has everything imported
 _BORN, _FAILED, _ENDED = b"B", b"F", b"E"
@@ -44,7 +44,7 @@ def may_fork() -> bool:
 
 
 class Forked:
-    """A process that the nursery has forked, with what `subprocess.Popen` offers for one's own."""
+    """A process that the fork server has forked, with what `subprocess.Popen` offers for one's own."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
@@ -86,7 +86,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-class Nursery:
+class ForkServer:
     """The process that waits, seen from the app. It ends when its socket closes, so it never outlives the app."""
 
     def __init__(self) -> None:
@@ -145,11 +145,11 @@ class Nursery:
             self.process.wait(60)
         self.process, self._socket, self._ready = None, None, False
 
-    def _fork(self, nursery: socket.socket) -> tuple[Forked, socket.socket]:
+    def _fork(self, fork_server: socket.socket) -> tuple[Forked, socket.socket]:
         channel, there = socket.socketpair()
         try:
             with there:
-                socket.send_fds(nursery, [FORK], [there.fileno()])
+                socket.send_fds(fork_server, [FORK], [there.fileno()])
             channel.settimeout(_PATIENCE)
             said = channel.recv(_NEWS.size)
             channel.settimeout(None)
@@ -164,18 +164,18 @@ class Nursery:
             raise
 
 
-def report_ready(nursery: socket.socket) -> None:
+def report_ready(fork_server: socket.socket) -> None:
     """Tell the app that forks may be ordered from now on."""
     with contextlib.suppress(OSError):  # the app is gone, which the next look shows
-        nursery.send(READY)
+        fork_server.send(READY)
 
 
-def nobody_left(nursery: socket.socket) -> bool:
+def nobody_left(fork_server: socket.socket) -> bool:
     """Whether the app has ended without leaving an order."""
-    return bool(wait([nursery], 0)) and not nursery.recv(1, socket.MSG_PEEK)
+    return bool(wait([fork_server], 0)) and not fork_server.recv(1, socket.MSG_PEEK)
 
 
-def next_order(nursery: socket.socket) -> socket.socket | None:
+def next_order(fork_server: socket.socket) -> socket.socket | None:
     """Wait for an order and return its channel, in the process that is to do it: this one, or a fork of it.
 
     Returns:
@@ -184,26 +184,26 @@ def next_order(nursery: socket.socket) -> socket.socket | None:
     forks: dict[int, socket.socket] = {}
     with _told_of_ends() as ends:
         while True:
-            news = wait([nursery, ends])
+            news = wait([fork_server, ends])
             if ends in news:
                 os.read(ends, 4096)
                 _report_ends(forks)
-            if nursery not in news:
+            if fork_server not in news:
                 continue
-            word, channel = _receive_order(nursery)
+            word, channel = _receive_order(fork_server)
             if word == SELF:
-                return nursery
+                return fork_server
             if word != FORK:
                 return None
             if channel is not None and _is_fork(channel, forks):
-                nursery.close()
+                fork_server.close()
                 return channel
 
 
-def _receive_order(nursery: socket.socket) -> tuple[bytes, socket.socket | None]:
+def _receive_order(fork_server: socket.socket) -> tuple[bytes, socket.socket | None]:
     """An order, b"" where the app has ended, and the channel that came with it."""
     try:
-        word, handles, _, _ = socket.recv_fds(nursery, 1, 1)
+        word, handles, _, _ = socket.recv_fds(fork_server, 1, 1)
     except OSError:  # the app has ended before it read what was sent
         return b"", None
     channels = [socket.socket(fileno=handle) for handle in handles]

@@ -15,16 +15,16 @@ import psutil
 
 from tinylab.errors import BadRequest, Failure
 from tinylab.launch.devices import SLOT, visible_to
-from tinylab.launch.fork_server import Forked, Nursery
-from tinylab.runs.exit_reasons import how_it_ended, last_exception, oom_kills
+from tinylab.launch.fork_server import Forked, ForkServer
+from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills
 from tinylab.runs.run import Run, Status
 
-__all__ = ["Child", "as_line", "end", "hand_over", "read_work", "record_end", "record_stop"]
+__all__ = ["Child", "handover_message", "end_process", "hand_over", "read_handover", "record_end", "record_stop"]
 
 _OURS = "TINYLAB_"  # environment variables that may differ between the launcher and a process that was there before
 
 
-def as_line(folder: Path, slot: int) -> bytes:
+def handover_message(folder: Path, slot: int) -> bytes:
     """The line that says: do the job of the run in `folder`, on the device with the number `slot`."""
     settings = {name: value for name, value in os.environ.items() if name.startswith(_OURS)} | {SLOT: str(slot)}
     if visible := visible_to(slot):
@@ -32,7 +32,7 @@ def as_line(folder: Path, slot: int) -> bytes:
     return f"{json.dumps({'run': str(folder.absolute()), 'settings': settings})}\n".encode()
 
 
-def read_work(channel: socket.socket) -> str:
+def read_handover(channel: socket.socket) -> str:
     """Read what `as_line` made, take the settings over, and return the folder of the run.
 
     Returns:
@@ -69,7 +69,7 @@ class Child:
     killed: bool = False
 
 
-def hand_over(nursery: Nursery, run: Run, waiting: Status) -> Child:
+def hand_over(fork_server: ForkServer, run: Run, waiting: Status) -> Child:
     """Name a process in the status of `run`, then tell it which run and which device are its own.
 
     Raises:
@@ -78,13 +78,13 @@ def hand_over(nursery: Nursery, run: Run, waiting: Status) -> Child:
     log = run.path / "log.txt"
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(ConnectionError, psutil.NoSuchProcess):  # it died just now
-            process, channel = nursery.order()
+            process, channel = fork_server.order()
             with contextlib.ExitStack() as on_trouble:
                 on_trouble.callback(channel.close)  # a process whose work does not come ends
                 child = Child(process, run, log.stat().st_size if log.is_file() else 0)
                 started = psutil.Process(process.pid).create_time()
                 run.write_status(replace(waiting, pid=process.pid, process_start=started))
-                channel.sendall(as_line(run.path, waiting.slot))
+                channel.sendall(handover_message(run.path, waiting.slot))
                 if isinstance(process, Forked):  # its end will be told there
                     on_trouble.pop_all()
             return child
@@ -93,7 +93,7 @@ def hand_over(nursery: Nursery, run: Run, waiting: Status) -> Child:
     )
 
 
-def end(process: subprocess.Popen | Forked | psutil.Process, grace: float) -> bool:
+def end_process(process: subprocess.Popen | Forked | psutil.Process, grace: float) -> bool:
     """Ask a process to stop; kill it if it has not within `grace` seconds. Returns whether that was needed."""
     process.send_signal(signal.SIGTERM)
     try:
@@ -115,7 +115,7 @@ def record_end(child: Child) -> None:
         record_stop(child.run, pid, killed=child.killed or code == -signal.SIGKILL)
         return
     exception = last_exception(child.run.path / "log.txt", child.log_start)
-    said = how_it_ended(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
+    said = exit_reason(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
     _record(child.run, pid, "interrupted", said)
 
 

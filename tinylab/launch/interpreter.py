@@ -17,7 +17,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 def module_environment() -> dict[str, str]:
     """The environment for `module_command`: the folder that holds our packages is on the path, installed or not."""
-    home = str(Path(__file__).resolve().parent.parent)
+    home = str(Path(__file__).resolve().parents[2])
     given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     paths = given if home in (*site.getsitepackages(), site.getusersitepackages(), *given) else [home, *given]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -19,13 +19,13 @@ from tinylab.config import JobConfig
 from tinylab.config.recovery import CutConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.jobs.checks import check, recovery_source
-from tinylab.jobs.resolve_paths import anchored
+from tinylab.jobs.resolve_paths import resolve_paths
 from tinylab.launch import in_process
 from tinylab.launch.devices import devices
-from tinylab.launch.fork_server import Nursery, may_fork
-from tinylab.launch.handover import Child, end, hand_over, record_end, record_stop
-from tinylab.launch.queue import Watch, read_line
-from tinylab.launch.queue_lock import Undecided, changed, deciding, stamp_of_line
+from tinylab.launch.fork_server import ForkServer, may_fork
+from tinylab.launch.handover import Child, end_process, hand_over, record_end, record_stop
+from tinylab.launch.queue import Watch, read_queue
+from tinylab.launch.queue_lock import QueueBusy, queue_changed, queue_lock, queue_stamp
 from tinylab.paths import runs_folder
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
@@ -39,7 +39,7 @@ _PULSE = 0.5  # seconds between two looks after the line
 _REST = 5.0  # seconds after a look that went wrong
 _TENDER = "tinylab-queue"
 
-_nursery = Nursery()
+_fork_server = ForkServer()
 _children: list[Child] = []
 _turn = threading.RLock()  # for the two above
 _watch = Watch()
@@ -49,7 +49,7 @@ _unstartable: set[Path] = set()  # runs that could neither be started nor told s
 def warm_up() -> None:
     """Have a process ready for the next job."""
     with _turn:
-        _nursery.warm_up()
+        _fork_server.warm_up()
 
 
 def launch(
@@ -68,8 +68,8 @@ def launch(
         Failure: no process can be started.
     """
     check(config)
-    found = anchored(config)
-    with deciding():
+    found = resolve_paths(config)
+    with queue_lock():
         _check_room(owner, waits and (path is None or in_runs_folder(path)), most)
         run = Run.create(path, found, owner=owner) if path else new_run(found, owner=owner)
         if isinstance(found, CutConfig):  # while it waits its source may go, or become another
@@ -80,7 +80,7 @@ def launch(
 
 def relaunch(run: Run, *, waits: bool = True, most: int | None = None) -> None:
     """Let a stopped, failed or interrupted run go on from its newest checkpoint; it waits for its turn as a new one."""
-    with deciding():
+    with queue_lock():
         reap()
         status = run.status()
         if status.active:
@@ -108,7 +108,7 @@ def stop(run: Run) -> None:
     child = _child(status.pid)
     if child:
         child.asked = True
-        child.killed = end(child.process, _GRACE)
+        child.killed = end_process(child.process, _GRACE)
         reap()
     else:
         _end_foreign(run, status)
@@ -128,7 +128,7 @@ def reap() -> None:
         ended = [child for child in _children if child.process.poll() is not None]
     if not ended:
         return
-    with contextlib.suppress(Undecided), deciding():  # what is left undone is done when this is called again
+    with contextlib.suppress(QueueBusy), queue_lock():  # what is left undone is done when this is called again
         for child in ended:
             record_end(child)
             with _turn, contextlib.suppress(ValueError):  # another thread did the same
@@ -147,7 +147,7 @@ def tend() -> None:
         if _watch.soon():
             warm_up()
         return
-    with contextlib.suppress(Undecided), deciding(0):  # who decides at this moment sees to the line, too
+    with contextlib.suppress(QueueBusy), queue_lock(0):  # who decides at this moment sees to the line, too
         _start_next()
 
 
@@ -176,7 +176,7 @@ def _tend_for_ever() -> None:
 def _check_room(owner: str, waits: bool, most: int | None) -> None:
     """BadRequest if a job more would have to wait and may not."""
     reap()
-    line = read_line()
+    line = read_queue()
     if len(line.free) > len(line.waiting):
         return
     if not waits:
@@ -193,13 +193,13 @@ def _join(run: Run) -> None:
     waiting = replace(run.stored_status(), state="queued", message="", queued=time.time(), seconds_left=None, slot=-1)
     run.write_status(waiting)
     in_process.remember(run)
-    changed()
+    queue_changed()
     _unstartable.discard(run.path)
     if in_runs_folder(run.path):
         _start_next(run)
     else:
         try:
-            _start(run, read_line().free[0])
+            _start(run, read_queue().free[0])
         except (BadRequest, Failure, OSError) as error:  # nobody would start it later
             _refuse(run, error)
             raise
@@ -209,13 +209,13 @@ def _leave(run: Run) -> bool:
     """Take a run out of the line; False if it is not in line."""
     if run.status().state != "queued":
         return False
-    with deciding():
+    with queue_lock():
         status = run.status()
         if status.state != "queued":  # its turn came just now
             return False
         word = "went on" if status.step else "began"
         run.write_status(replace(status, state="stopped", message=f"taken out of the queue before it {word}"))
-        changed()
+        queue_changed()
         return True
 
 
@@ -224,7 +224,7 @@ def _start_next(asked: Run | None = None) -> None:
 
     What keeps the run that was `asked` for from starting is raised; any other run says it in its status.
     """
-    stamp, line = stamp_of_line(), read_line()
+    stamp, line = queue_stamp(), read_queue()
     waiting = [run for run in line.waiting if run.path not in _unstartable]
     for slot, run in zip(line.free, waiting, strict=False):
         try:
@@ -233,7 +233,7 @@ def _start_next(asked: Run | None = None) -> None:
             _refuse(run, error)
             if asked is not None and run.path == asked.path:
                 raise
-    _watch.remember(stamp, read_line() if line.free and waiting else line)
+    _watch.remember(stamp, read_queue() if line.free and waiting else line)
 
 
 def _refuse(run: Run, error: Exception) -> None:
@@ -249,7 +249,7 @@ def _start(run: Run, slot: int) -> None:
     if in_process.begin(run, starting):
         return
     with _turn:
-        _children.append(hand_over(_nursery, run, starting))
+        _children.append(hand_over(_fork_server, run, starting))
 
 
 def _child(pid: int) -> Child | None:
@@ -264,6 +264,6 @@ def _end_foreign(run: Run, status: Status) -> None:
         process = psutil.Process(status.pid)
         if not is_alive(status):
             return
-        killed = end(process, _GRACE)
-    with deciding():
+        killed = end_process(process, _GRACE)
+    with queue_lock():
         record_stop(run, status.pid, killed=killed)

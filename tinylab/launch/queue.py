@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tinylab.config import JobConfig, LoopConfig
 from tinylab.errors import BadRequest
 from tinylab.launch.devices import devices
-from tinylab.launch.queue_lock import stamp_of_line
+from tinylab.launch.queue_lock import queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status
@@ -24,15 +24,15 @@ from tinylab.runs.store import Listed, listed_runs
 
 __all__ = [
     "Job",
-    "Line",
+    "Queue",
     "Paces",
     "Place",
     "Turn",
     "Watch",
-    "current_line",
-    "line",
+    "current_queue",
+    "queued_runs",
     "place_of",
-    "read_line",
+    "read_queue",
     "turns",
     "work_of",
 ]
@@ -123,7 +123,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Line:
+class Queue:
     """Who waits, in the order in which they will start, who is at work, and which devices are free."""
 
     waiting: tuple[Run, ...] = ()
@@ -171,7 +171,7 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
     return order
 
 
-def read_line() -> Line:
+def read_queue() -> Queue:
     """The line as the run folders have it at this moment."""
     runs, now = listed_runs(), time.time()
     working = [each for each in runs if each.stored.active and each.run.status_of(each.stored).active]
@@ -182,7 +182,7 @@ def read_line() -> Line:
     in_line = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
     slots = devices()
     order = turns(in_line, at_work, _used(runs, now) if waiting else {}, slots)
-    return Line(
+    return Queue(
         waiting=tuple(waiting[turn.index].run for turn in order),
         starts=tuple(turn.starts for turn in order),
         working=tuple(each.run for each in working),
@@ -190,14 +190,14 @@ def read_line() -> Line:
     )
 
 
-def line() -> list[Run]:
+def queued_runs() -> list[Run]:
     """The runs in line, in the order in which they will start."""
-    return list(current_line().waiting)
+    return list(current_queue().waiting)
 
 
-def current_line() -> Line:
+def current_queue() -> Queue:
     """The line as it was at most half a second ago: cheap enough for many pages that ask every second."""
-    return _recent_line.now()
+    return _recent_queue.now()
 
 
 def place_of(run: Run) -> Place | None:
@@ -206,28 +206,28 @@ def place_of(run: Run) -> Place | None:
         waits = run.stored_status().state == "queued"
     except BadRequest:
         return None
-    return current_line().place(run) if waits else None
+    return current_queue().place(run) if waits else None
 
 
-class _RecentLine:
+class _RecentQueue:
     """The line as it was read last, read anew when it is old or somebody joined or left it."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()  # of many that ask at once, one reads
-        self._line, self._read, self._stamp = Line(), 0.0, ("", 0, 0)
+        self._line, self._read, self._stamp = Queue(), 0.0, ("", 0, 0)
 
-    def now(self) -> Line:
+    def now(self) -> Queue:
         """The line, at most half a second old."""
         with self._turn:
-            stamp = stamp_of_line()
+            stamp = queue_stamp()
             if stamp != self._stamp or time.monotonic() - self._read > _FRESH:
-                self._line = read_line()
+                self._line = read_queue()
                 settled = time.time_ns() - max(stamp[1:]) > _TICK
                 self._read, self._stamp = time.monotonic(), stamp if settled else ("", 0, 0)
             return self._line
 
 
-_recent_line = _RecentLine()
+_recent_queue = _RecentQueue()
 
 
 def _length(job: Job) -> float:
@@ -266,15 +266,15 @@ class Watch:
     """Tells whether another look at the line is worth it, from the stamps and the few jobs at work alone."""
 
     def __init__(self) -> None:
-        self._stamp, self._line = ("", 0, 0), Line()
+        self._stamp, self._line = ("", 0, 0), Queue()
 
-    def remember(self, stamp: tuple[str, int, int], line: Line) -> None:
+    def remember(self, stamp: tuple[str, int, int], queued_runs: Queue) -> None:
         """Keep what was seen; `stamp` is of before the look."""
-        self._stamp, self._line = stamp, line
+        self._stamp, self._line = stamp, queued_runs
 
     def something_happened(self) -> bool:
         """Whether the line has changed, or a job has ended for which somebody waits."""
-        if stamp_of_line() != self._stamp:
+        if queue_stamp() != self._stamp:
             return True
         return bool(self._line.waiting) and (bool(self._line.free) or not all(map(_works, self._line.working)))
 

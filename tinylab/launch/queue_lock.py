@@ -14,7 +14,7 @@ from pathlib import Path
 from tinylab.errors import Failure
 from tinylab.paths import runs_folder
 
-__all__ = ["Undecided", "changed", "deciding", "stamp_of_line"]
+__all__ = ["QueueBusy", "queue_changed", "queue_lock", "queue_stamp"]
 
 _PATIENCE = 10.0  # seconds; a decision takes a few hundredths of one
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # file systems without locks: one app a folder must do
@@ -23,12 +23,12 @@ _turn = threading.RLock()
 _held: list[int] = []  # the handle, while this process decides
 
 
-class Undecided(Failure):
+class QueueBusy(Failure):
     """Another process decides at this moment, and does not come to an end."""
 
 
 @contextlib.contextmanager
-def deciding(patience: float = _PATIENCE) -> Iterator[None]:
+def queue_lock(patience: float = _PATIENCE) -> Iterator[None]:
     """Nobody else changes the line, or starts a job from it, while the block runs. It may be entered again inside.
 
     Raises:
@@ -43,7 +43,7 @@ def deciding(patience: float = _PATIENCE) -> Iterator[None]:
             until = time.monotonic() + patience
             while not _take(handle):
                 if time.monotonic() >= until:
-                    raise Undecided(f"another lab holds {_file()}; try again, or end it")
+                    raise QueueBusy(f"another lab holds {_file()}; try again, or end it")
                 time.sleep(0.01)
             _held.append(handle)
             yield
@@ -53,14 +53,14 @@ def deciding(patience: float = _PATIENCE) -> Iterator[None]:
                 os.close(handle)
 
 
-def changed() -> None:
+def queue_changed() -> None:
     """Let all processes know that the line is not what it was. For who decides."""
     if _held and _held[0] >= 0:
         now = time.time_ns()
         os.utime(_held[0], ns=(now, now))
 
 
-def stamp_of_line() -> tuple[str, int, int]:
+def queue_stamp() -> tuple[str, int, int]:
     """Changes when somebody joins or leaves the line, or a run folder comes or goes."""
     folder = runs_folder()
     return str(folder), _changed_at(folder), _changed_at(_file())

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from tinylab.launch.fork_server import next_order, nobody_left, report_ready
-from tinylab.launch.handover import read_work
+from tinylab.launch.handover import read_handover
 from tinylab.threads import share_cores
 
 __all__ = ["main"]
@@ -50,28 +50,28 @@ def main() -> int:
 
 def _wait_for_work(*, may_fork: bool) -> str:
     """Import everything, then wait for an order; "" if none comes. What fails to import is said in the run's log."""
-    nursery = socket.socket(fileno=os.dup(0))
+    fork_server = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     folder = ""
     try:
         for module in (*_HEAVY, *(f"tinylab.jobs.{kind}" for kind in _JOBS)):
-            if nobody_left(nursery):
+            if nobody_left(fork_server):
                 return ""
             importlib.import_module(module)
         if may_fork and not _has_accelerator():
             gc.collect()
             gc.freeze()  # so that a collection in a fork does not touch, and thereby copy, what it shares
-            report_ready(nursery)
+            report_ready(fork_server)
     finally:
-        channel = next_order(nursery)
+        channel = next_order(fork_server)
         if channel is not None:
             _held.append(channel)
-            folder = read_work(channel)
+            folder = read_handover(channel)
         if folder:
             _log_to(Path(folder) / "log.txt")
     if folder:
-        _seed_anew()
+        _reseed()
     return folder
 
 
@@ -82,7 +82,7 @@ def _has_accelerator() -> bool:
     return torch.accelerator.is_available()
 
 
-def _seed_anew() -> None:
+def _reseed() -> None:
     """Have the generators that nobody seeds differ from those of other forks."""
     import numpy as np
     import torch

@@ -53,8 +53,8 @@ def reinmax(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
     drawn = _one_hot(logits + noise)
     p = logits.softmax(dim=1).expand_as(drawn)
     middle = (drawn + (logits.detach() / tau).softmax(dim=1)) / 2
-    anchored = (middle.clamp_min(1e-20).log() - logits.detach() + logits).softmax(dim=1)
-    smooth = 2 * anchored - p / 2
+    resolve_paths = (middle.clamp_min(1e-20).log() - logits.detach() + logits).softmax(dim=1)
+    smooth = 2 * resolve_paths - p / 2
     return drawn - smooth.detach() + smooth
 
 

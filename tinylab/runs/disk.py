@@ -14,7 +14,7 @@ from tinylab.files import atomic
 from tinylab.files.json_file import read_object
 from tinylab.paths import runs_folder
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import sole_process
+from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import refuse_busy, trash_folder
 
@@ -85,7 +85,7 @@ def thin(run: Run) -> int:
         BadRequest: it is at work or waits for its turn.
     """
     refuse_busy(run, "thin")
-    with sole_process(run):
+    with run_lock(run):
         before = folder_bytes(run.checkpoints)
         finished = run.stored_status().state == "finished"
         for path in list(run.checkpoints.iterdir()) if finished else _spare(run.checkpoints):

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["how_it_ended", "last_exception", "oom_kills", "out_of_memory", "without_a_word"]
+__all__ = ["exit_reason", "last_exception", "oom_kills", "out_of_memory", "silent_exit"]
 
 _NO_MEMORY = "memory ran out; free some and resume it, or start anew with fewer images a step"
 _OF_MEMORY = re.compile(r"out of memory|can(?:no|')t allocate memory|bad_alloc|MemoryError", re.IGNORECASE)
@@ -24,7 +24,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _MACHINE = Path("/proc/vmstat")
 
 
-def how_it_ended(code: int, *, short_of_memory: bool = False, exception: str = "") -> str:
+def exit_reason(code: int, *, short_of_memory: bool = False, exception: str = "") -> str:
     """What an exit status says, as `subprocess` gives it: the negative number of a signal, or what was returned.
 
     Args:
@@ -37,10 +37,10 @@ def how_it_ended(code: int, *, short_of_memory: bool = False, exception: str = "
         return out_of_memory(exception) or f"its process ended with {exception}; log.txt in its folder says more"
     if code:
         return f"its process ended with exit status {code} and no word in log.txt; resume it"
-    return without_a_word()
+    return silent_exit()
 
 
-def without_a_word(exception: str = "") -> str:
+def silent_exit(exception: str = "") -> str:
     """What is said of a job whose end nobody saw; `exception` is the last in its log."""
     said = "its process ended without a word; resume it"
     return f"{said}. Its log ends with: {exception}" if exception else said

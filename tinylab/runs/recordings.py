@@ -15,7 +15,7 @@ from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.files.json_file import read_object
 from tinylab.paths import assets_folder, exists
-from tinylab.runs.replay import moments
+from tinylab.runs.replay import replay_steps
 from tinylab.runs.run import ACTIVATIONS, SNAPSHOTS, Run
 
 __all__ = ["PREFIX", "is_recording", "record", "recording", "recordings", "recordings_folder"]
@@ -69,7 +69,7 @@ def record(run: Run, name: str, shared: Callable[[str], str]) -> Run:
     """
     if not _NAME.fullmatch(name):
         raise BadRequest(f"{name!r} is no name for a recording; use small letters, digits and single dashes")
-    if not moments(run) and not (run.status().state == "finished" and run.result()):
+    if not replay_steps(run) and not (run.status().state == "finished" and run.result()):
         raise BadRequest(f"run {run.id} has nothing to watch again; record one at rest, with something to show")
     path = recordings_folder() / f"{PREFIX}{name}"
     if exists(path):

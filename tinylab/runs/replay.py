@@ -12,7 +12,7 @@ from typing import Any
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status
 
-__all__ = ["AT_REST", "MOST_MOMENTS", "Moment", "moments", "run_at", "standard_error"]
+__all__ = ["AT_REST", "MOST_REPLAY_STEPS", "RunAtStep", "replay_steps", "run_at", "standard_error"]
 
 
 def standard_error(values: Sequence[float]) -> float | None:
@@ -20,14 +20,14 @@ def standard_error(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
-MOST_MOMENTS = 120
+MOST_REPLAY_STEPS = 120
 AT_REST = ("stopped", "finished", "failed", "interrupted")
 _BEFORE = "warm-start/"  # metrics of a part that was over before the first step
 _STEPWISE = ("search", "finetune")
 _Row = Mapping[str, Any]
 
 
-class Moment(Run):
+class RunAtStep(Run):
     """A run as it stood after a step, before its end: nothing in it is of a later time.
 
     When which step was done is not stored, so its seconds are in proportion to its steps.
@@ -68,7 +68,7 @@ class Moment(Run):
         return replace(whole, state="running", message="", step=step, seconds=pace * step, seconds_left=left)
 
 
-class _Comparison(Moment):
+class _Comparison(RunAtStep):
     """A comparison after some of its cells; a cell is one method with one seed."""
 
     def stored_status(self) -> Status:
@@ -87,7 +87,7 @@ class _Comparison(Moment):
         return MetricsReader(self.metrics_path, -1)
 
 
-def moments(run: Run) -> list[int]:
+def replay_steps(run: Run) -> list[int]:
     """The steps of a run at rest that are worth showing, evenly, the last one its end; of a comparison its cells.
 
     Empty for a run at work, and where nothing was recorded step by step.
@@ -109,12 +109,12 @@ def run_at(run: Run, step: int, end: int) -> Run:
     """The run as it stood at one of its `moments`, the last of which is `end`: there it is the run itself."""
     if step >= end:
         return run
-    return (_Comparison if run.config().kind == "compare" else Moment)(run, step)
+    return (_Comparison if run.config().kind == "compare" else RunAtStep)(run, step)
 
 
 def _spread(steps: Sequence[int]) -> list[int]:
     """At most `MOST_MOMENTS` of them, the first and the last included."""
-    last, shown = len(steps) - 1, min(len(steps), MOST_MOMENTS)
+    last, shown = len(steps) - 1, min(len(steps), MOST_REPLAY_STEPS)
     return [steps[round(place * last / max(1, shown - 1))] for place in range(shown)]
 
 

@@ -27,7 +27,7 @@ from tinylab.files import atomic
 from tinylab.files.file_cache import FileCache
 from tinylab.files.json_file import read_object
 from tinylab.paths import exists
-from tinylab.runs.exit_reasons import last_exception, without_a_word
+from tinylab.runs.exit_reasons import last_exception, silent_exit
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.owner import write_owner
 from tinylab.runs.status import ACTIVE, STATES, Status, is_alive, own_process
@@ -184,7 +184,7 @@ class Run:
     def status_of(self, status: Status) -> Status:
         """What the status that is stored means now."""
         if status.active and not is_alive(status):
-            return replace(status, state="interrupted", message=without_a_word(self._last_exception(status)))
+            return replace(status, state="interrupted", message=silent_exit(self._last_exception(status)))
         return status
 
     def _last_exception(self, status: Status) -> str:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from tinylab.errors import BadRequest
 from tinylab.runs.run import Run
 
-__all__ = ["sole_process"]
+__all__ = ["run_lock"]
 
 _PATIENCE = 2.0  # seconds for a process that has written its last status to be gone
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # file systems without locks: the status alone must do
 
 
 @contextlib.contextmanager
-def sole_process(run: Run) -> Iterator[None]:
+def run_lock(run: Run) -> Iterator[None]:
     """Hold the run while the block computes it; BadRequest if another process does."""
     handle = os.open(run.path / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:

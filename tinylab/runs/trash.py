@@ -15,7 +15,7 @@ from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.paths import exists, runs_folder
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import sole_process
+from tinylab.runs.run_lock import run_lock
 
 __all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "purge", "refuse_busy", "restore"]
 
@@ -50,7 +50,7 @@ def delete(run: Run) -> str:
         raise BadRequest(f"{run.path} lies outside of {runs_folder()}; remove that folder by hand")
     refuse_busy(run, "delete")
     trash_folder().mkdir(parents=True, exist_ok=True)
-    with sole_process(run):  # nobody begins to compute it meanwhile
+    with run_lock(run):  # nobody begins to compute it meanwhile
         os.utime(run.path)
         return _move(run.path)
 

@@ -14,7 +14,7 @@ from tinylab.data.order import step_generator
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 
-__all__ = ["Drawing", "GivenNoise", "ImageNoise", "NoiseSource", "Settings"]
+__all__ = ["Sampling", "GivenNoise", "ImageNoise", "NoiseSource", "Settings"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class GivenNoise:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Sampling:
     """One batch of images to be drawn; y (N,) are their classes, on the model's device."""
 
     model: Denoiser

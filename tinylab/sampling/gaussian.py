@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tinylab.diffusion.gaussian import GaussianDiffusion
-from tinylab.sampling.base import Drawing
+from tinylab.sampling.base import Sampling
 
 __all__ = ["StepRule", "ddim_step", "ddpm_step", "sample_ddim", "sample_ddpm", "walk_back"]
 
@@ -17,24 +17,24 @@ __all__ = ["StepRule", "ddim_step", "ddpm_step", "sample_ddim", "sample_ddpm", "
 StepRule = Callable[[GaussianDiffusion, Tensor, Tensor, int, Tensor], Tensor]
 
 
-def walk_back(drawing: Drawing, rule: StepRule, *, noisy: bool) -> Iterator[Tensor]:
+def walk_back(sampling: Sampling, rule: StepRule, *, noisy: bool) -> Iterator[Tensor]:
     """The images (N, C, H, W) after every step, from pure noise.
 
     Args:
         noisy: whether the rule needs fresh noise; without, it is given none of its own (zeros).
     """
-    chain = cast(GaussianDiffusion, drawing.objective).respaced(drawing.settings.steps)
-    x = drawing.start()
+    chain = cast(GaussianDiffusion, sampling.objective).respaced(sampling.settings.steps)
+    x = sampling.start()
     silence = torch.zeros((), device=x.device)
-    for index in reversed(range(drawing.settings.steps)):
-        output = drawing.predict(x, chain.timesteps[index])
-        x = rule(chain, output, x, index, drawing.normal(*x.shape[1:]) if noisy and index else silence)
+    for index in reversed(range(sampling.settings.steps)):
+        output = sampling.predict(x, chain.timesteps[index])
+        x = rule(chain, output, x, index, sampling.normal(*x.shape[1:]) if noisy and index else silence)
         yield x
 
 
-def sample_ddpm(drawing: Drawing) -> Iterator[Tensor]:
+def sample_ddpm(sampling: Sampling) -> Iterator[Tensor]:
     """The images (N, C, H, W) after every step."""
-    return walk_back(drawing, ddpm_step, noisy=True)
+    return walk_back(sampling, ddpm_step, noisy=True)
 
 
 def ddpm_step(
@@ -45,9 +45,9 @@ def ddpm_step(
     return guess.mean if index == 0 else guess.mean + (0.5 * guess.log_variance).exp() * noise
 
 
-def sample_ddim(drawing: Drawing) -> Iterator[Tensor]:
+def sample_ddim(sampling: Sampling) -> Iterator[Tensor]:
     """The images (N, C, H, W) after every step."""
-    return walk_back(drawing, ddim_step, noisy=False)
+    return walk_back(sampling, ddim_step, noisy=False)
 
 
 def ddim_step(chain: GaussianDiffusion, output: Tensor, x: Tensor, index: int, noise: Tensor) -> Tensor:

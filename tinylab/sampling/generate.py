@@ -10,7 +10,7 @@ from torch import Tensor
 from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.sampling import SAMPLERS, sampler_for
-from tinylab.sampling.base import Drawing, ImageNoise, NoiseSource, Settings
+from tinylab.sampling.base import ImageNoise, NoiseSource, Sampling, Settings
 
 __all__ = ["Settings", "generate", "steps_taken"]
 
@@ -41,9 +41,9 @@ def generate(
         on_step: called with the number of finished steps.
     """
     source = noise or ImageNoise(len(labels), settings.seed, first)
-    drawing = Drawing(model, objective, labels.to(next(model.parameters()).device), settings, source)
+    sampling = Sampling(model, objective, labels.to(next(model.parameters()).device), settings, source)
     images = torch.empty(0)
-    for done, x in enumerate(SAMPLERS.get(sampler_for(model.family, settings.sampler))(drawing), start=1):
+    for done, x in enumerate(SAMPLERS.get(sampler_for(model.family, settings.sampler))(sampling), start=1):
         images = x
         if on_step:
             on_step(done)

@@ -17,7 +17,7 @@ from accelerate.utils import (
 from torch import Tensor, nn
 
 from tinylab.config import LoopConfig
-from tinylab.distributed import meet, together
+from tinylab.distributed import join_group, process_group
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.training.precision import autocast
@@ -70,7 +70,7 @@ class Engine:
     """
 
     def __init__(self, task: Task, config: LoopConfig) -> None:
-        self.task, self.config, self.team = task, config, meet()
+        self.task, self.config, self.team = task, config, join_group()
         self.main = self.team.main
         check_shares(
             config.batch_size,
@@ -118,7 +118,7 @@ class Engine:
 
 def _accelerator(task: Task) -> Accelerator:
     """Set by the task alone: of what a launcher says, only the number of processes and the spreading count."""
-    spread = parse_flag_from_env("ACCELERATE_USE_FSDP") and together().size > 1
+    spread = parse_flag_from_env("ACCELERATE_USE_FSDP") and process_group().size > 1
     plugin = _spreading(_whole_model(task)) if spread else None
     find_unused = getattr(task, "leaves_parameters_out", False)
     accelerator = Accelerator(

@@ -22,8 +22,8 @@ from tinylab.training.checkpointing import (
     tidy,
 )
 from tinylab.training.engine import Engine, engine_for
-from tinylab.training.precision import computed, models_of
-from tinylab.training.prefetch import Reader, read_ahead
+from tinylab.training.precision import configured, models_of
+from tinylab.training.prefetch import Reader, prefetch
 from tinylab.training.recorder import Recorder
 from tinylab.training.task import Task
 
@@ -78,9 +78,9 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path | None, recorder:
         if checkpoint is not None:  # by now weights may be spread, and the optimizer knows of it
             restore_optimizer(task.optimizer, checkpoint.part("optimizer"))
         recorder.rewind(first)
-        undo.enter_context(computed(models_of(task), config))
+        undo.enter_context(configured(models_of(task), config))
         keys = ((step, rows) for step in range(first, config.steps) for rows in engine.rows)
-        reader = undo.enter_context(read_ahead(task.batch, keys, workers=config.workers, device=task.device))
+        reader = undo.enter_context(prefetch(task.batch, keys, workers=config.workers, device=task.device))
         training = _Training(task, config, engine, reader, recorder, checkpoints)
         for step in range(first, config.steps):
             training.step(step)

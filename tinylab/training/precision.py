@@ -19,7 +19,7 @@ __all__ = [
     "CompiledBlocks",
     "autocast",
     "checkpointed_blocks",
-    "computed",
+    "configured",
     "fresh_compiler",
     "models_of",
 ]
@@ -102,7 +102,7 @@ def models_of(task: object) -> list[Denoiser]:
 
 
 @contextlib.contextmanager
-def computed(models: Sequence[Denoiser], config: LoopConfig) -> Iterator[None]:
+def configured(models: Sequence[Denoiser], config: LoopConfig) -> Iterator[None]:
     """Within the context the models run as `config` says; gates and backward passes come inside it.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Reader", "read_ahead"]
+__all__ = ["Reader", "prefetch"]
 
 _AHEAD = 2  # batches that a thread has ready or in work
 
@@ -43,7 +43,7 @@ class Reader:
 
 
 @contextlib.contextmanager
-def read_ahead(
+def prefetch(
     make: Callable[[int, slice], Any], keys: Iterable[Key], *, workers: int, device: torch.device
 ) -> Iterator[Reader]:
     """A reader of `make(*key)` for all keys, made ahead by `workers` threads; they end with the context.

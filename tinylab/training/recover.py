@@ -19,11 +19,11 @@ from tinylab.training.denoise import DenoiseTask
 from tinylab.training.hidden_states import hidden_states
 from tinylab.training.layer_maps import layer_map
 from tinylab.training.loop import run_loop
-from tinylab.training.losses import LOSSES, RecoveryLoss, Seen
+from tinylab.training.losses import LOSSES, Outputs, RecoveryLoss
 from tinylab.training.recorder import Recorder
 from tinylab.training.warm_starts import WARM_STARTS, WarmUp
 
-__all__ = ["RecoverTask", "recover", "see"]
+__all__ = ["RecoverTask", "recover", "forward_pair"]
 
 
 class RecoverTask(DenoiseTask):
@@ -55,13 +55,15 @@ class RecoverTask(DenoiseTask):
 
     def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """The mean loss of the batch, by the weights of this step."""
-        seen = see(self.model, self.teacher, self.objective, batch.x, batch.y, batch.draw, self.rule, self.pairs)
-        terms = self.rule(seen, step / self.recipe.steps)
+        outputs = forward_pair(
+            self.model, self.teacher, self.objective, batch.x, batch.y, batch.draw, self.rule, self.pairs
+        )
+        terms = self.rule(outputs, step / self.recipe.steps)
         self.note(terms.parts)
         return terms.loss.mean()
 
 
-def see(
+def forward_pair(
     student: Denoiser,
     teacher: Denoiser,
     objective: Objective,
@@ -70,19 +72,19 @@ def see(
     draw: Draw,
     rule: RecoveryLoss,
     pairs: Sequence[tuple[str, int, int]] = (),
-) -> Seen:
+) -> Outputs:
     """Let both models look once at the same noised images x (N, C, H, W) of classes y (N,), as far as `rule` needs it.
 
     Args:
         pairs: (stack, block of the student, block of the teacher) whose outputs are kept.
     """
     if not rule.needs_teacher:
-        return Seen(objective.losses(student, x, y, draw))
+        return Outputs(objective.losses(student, x, y, draw))
     with ExitStack() as hooks:
         learned = hooks.enter_context(hidden_states(student, [(stack, i) for stack, i, _ in pairs]))
         taught = hooks.enter_context(hidden_states(teacher, [(stack, i) for stack, _, i in pairs]))
         found = objective.compare(student, teacher, x, y, draw)
-    return Seen(found.truth, found.gap, learned, taught)
+    return Outputs(found.task_loss, found.gap, learned, taught)
 
 
 def recover(

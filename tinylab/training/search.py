@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tinylab.config import SearchConfig
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Draw, Objective
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
@@ -25,7 +25,7 @@ from tinylab.pruning.layout import Layout
 from tinylab.pruning.verdict import Verdict, judge
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.ema import Ema
-from tinylab.training.precision import autocast, computed, models_of
+from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.shares import rows_of
 
@@ -162,14 +162,14 @@ class SearchTask:
 
     def trial_steps(self) -> dict[str, Callable[[], None]]:
         """The ways with equal gradients, each as one micro-batch forward and back that changes nothing."""
-        shares = {"processes": together().size, "accumulation": self.config.accumulation}
+        shares = {"processes": process_group().size, "accumulation": self.config.accumulation}
         part = rows_of(self.images, process=0, **shares)[0]
 
         def step(way: Way) -> None:
             before, self.way = self.way, way
             self.mask.eval()  # so that it does not count what it draws
             batch = self.batch(0, part).to(self.device)
-            with computed(models_of(self), self.config):
+            with configured(models_of(self), self.config):
                 with autocast(self.config, self.device):
                     loss = self.loss(0, batch)
                 loss.backward()

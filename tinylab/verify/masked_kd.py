@@ -8,7 +8,7 @@ from torch import Tensor
 from tinylab.diffusion import Draw
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.training.losses.masked_kd import MaskedDistillation
-from tinylab.training.recover import see
+from tinylab.training.recover import forward_pair
 from tinylab.verify.golden import Golden, build_model, gradients
 
 __all__ = ["recompute"]
@@ -23,10 +23,15 @@ def recompute(golden: Golden) -> dict[str, Tensor]:
     rule = MaskedDistillation(alpha=float(golden.note("alpha_kd")), beta=float(golden.note("beta_feat")))
     pairs = [("blocks", int(a), int(b)) for a, b in golden.note("layer_map")]
     draw = Draw(golden.input("t"), golden.input("noise"))
-    seen = see(student, teacher, GaussianDiffusion(), x, y, draw, rule, pairs)
-    terms = rule(seen, 0.0)
-    assert seen.gap is not None
-    found = {"loss": terms.loss, "kd_loss": seen.gap.loss, "vb_kd": seen.gap.vb, "feat_loss": terms.parts["features"]}
-    found |= {"gt": seen.truth.loss, "mse": seen.truth.mse, "vb": seen.truth.vb}
+    outputs = forward_pair(student, teacher, GaussianDiffusion(), x, y, draw, rule, pairs)
+    terms = rule(outputs, 0.0)
+    assert outputs.teacher_loss is not None
+    found = {
+        "loss": terms.loss,
+        "kd_loss": outputs.teacher_loss.loss,
+        "vb_kd": outputs.teacher_loss.vb,
+        "feat_loss": terms.parts["features"],
+    }
+    found |= {"gt": outputs.task_loss.loss, "mse": outputs.task_loss.mse, "vb": outputs.task_loss.vb}
     detached = {name: value.detach() for name, value in found.items()}
     return detached | gradients(golden, student, terms.loss.mean(), prefix="grad.student.")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tinylab.config import EvaluateConfig
 from tinylab.data.sample_file import write_pictures, write_samples
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.jobs.cards import short_labels
 from tinylab.jobs.check_evaluation import classes_of, extractor_of, models_of, reference_of
 from tinylab.jobs.context import JobContext
@@ -51,7 +51,7 @@ def run(config: EvaluateConfig, context: JobContext) -> dict[str, Any]:
     Several processes share the drawing; the main one scores. A resumed job draws only what is not there yet.
     """
     drawn = _drawn(config, context) if models_of(config) else []
-    together().wait()
+    process_group().wait()
     if not context.main:
         return {}
     sets = drawn + [_read(name) for name in config.images]
@@ -101,7 +101,7 @@ def _facts(config: EvaluateConfig, contender: Contender, classes: int) -> dict[s
         "seed": config.seed,
         "classes": classes,
     }
-    alone = together().size == 1
+    alone = process_group().size == 1
     return {
         "source": contender.source,
         "drawn": True,

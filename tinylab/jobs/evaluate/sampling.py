@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tinylab.config import EvaluateConfig
 from tinylab.diffusion import Objective, objective_for
-from tinylab.distributed import together
+from tinylab.distributed import process_group
 from tinylab.errors import Failure, Stopped
 from tinylab.files import atomic
 from tinylab.jobs.context import JobContext
@@ -107,7 +107,7 @@ def draw_missing(
     Raises:
         Stopped: somebody asked for it; what is drawn stays.
     """
-    team = together()
+    team = process_group()
     lacking = team.from_main(lambda: [(b, c) for c, one in enumerate(contenders) for b in one.batches.missing()])
     turns = _in_turn(lacking)
     _warm_up(contenders, labels, config, {c for _, c in turns})

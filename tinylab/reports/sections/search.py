@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, kept_strips, option_bars
-from tinylab.figures.film import mask_film
+from tinylab.figures.animation import mask_animation
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import block_names
 from tinylab.reports.names import model_label
@@ -87,7 +87,7 @@ def _dynamics(
     return [
         Plot(strips, f"The layers that stay, filled: {' '.join(kept)} of {len(blocks)}.", wide=True),
         Plot(
-            mask_film(steps, keep, blocks, key=run.id, kept=kept),
+            mask_animation(steps, keep, blocks, key=run.id, kept=kept),
             "The mask film: how likely each block is to stay, step by step. The chosen blocks are green.",
         ),
         Plot(heat, "Decision dynamics: the probability of every block to stay, over the steps of the search."),

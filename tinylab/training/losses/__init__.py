@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tinylab.registry import Registry
-from tinylab.training.losses.base import RecoveryLoss, Seen, Terms
+from tinylab.training.losses.base import Outputs, RecoveryLoss, Terms
 
-__all__ = ["LOSSES", "RecoveryLoss", "Seen", "Terms"]
+__all__ = ["LOSSES", "RecoveryLoss", "Outputs", "Terms"]
 
 LOSSES: Registry[type[RecoveryLoss]] = Registry("loss")
 _HERE = "tinylab.training.losses"

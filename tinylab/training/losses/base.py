@@ -11,11 +11,11 @@ from torch import Tensor
 from tinylab.config import FinetuneConfig
 from tinylab.diffusion import Losses
 
-__all__ = ["RecoveryLoss", "Seen", "Terms", "per_sample"]
+__all__ = ["RecoveryLoss", "Outputs", "Terms", "per_sample"]
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outputs:
     """What student and teacher said of one batch of N images.
 
     Attributes:
@@ -24,8 +24,8 @@ class Seen:
         student, teacher: hidden states (N, T, D) at the mapped layers, in one order; empty where none were kept.
     """
 
-    truth: Losses
-    gap: Losses | None = None
+    task_loss: Losses
+    teacher_loss: Losses | None = None
     student: Sequence[Tensor] = ()
     teacher: Sequence[Tensor] = ()
 
@@ -54,7 +54,7 @@ class RecoveryLoss(Protocol):
         """The loss with the weights that a config names."""
         ...
 
-    def __call__(self, seen: Seen, share: float) -> Terms:
+    def __call__(self, outputs: Outputs, share: float) -> Terms:
         """The loss of every image; `share` of the training is over, 0 to 1."""
         ...
 

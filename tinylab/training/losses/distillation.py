@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
-from tinylab.training.losses.base import Seen, Terms, per_sample
+from tinylab.training.losses.base import Outputs, Terms, per_sample
 
 __all__ = [
     "Decay",
@@ -35,13 +35,18 @@ class SummedDistillation:
         del config
         return cls()
 
-    def __call__(self, seen: Seen, share: float) -> Terms:
+    def __call__(self, outputs: Outputs, share: float) -> Terms:
         """`kd`, `features`, `mse` and `vb`."""
-        assert seen.gap is not None
-        errors = [per_sample((a - b).square()) for a, b in zip(seen.student, seen.teacher, strict=True)]
+        assert outputs.teacher_loss is not None
+        errors = [per_sample((a - b).square()) for a, b in zip(outputs.student, outputs.teacher, strict=True)]
         features = torch.stack(errors).sum(dim=0)
-        parts = {"kd": seen.gap.loss, "features": features, "mse": seen.truth.mse, "vb": seen.truth.vb}
-        return Terms(seen.truth.loss + seen.gap.loss + features, parts)
+        parts = {
+            "kd": outputs.teacher_loss.loss,
+            "features": features,
+            "mse": outputs.task_loss.mse,
+            "vb": outputs.task_loss.vb,
+        }
+        return Terms(outputs.task_loss.loss + outputs.teacher_loss.loss + features, parts)
 
 
 class DiffusionLoss:
@@ -56,9 +61,9 @@ class DiffusionLoss:
         del config
         return cls()
 
-    def __call__(self, seen: Seen, share: float) -> Terms:
+    def __call__(self, outputs: Outputs, share: float) -> Terms:
         """`mse`, and `vb` where a variance is learned."""
-        return Terms(seen.truth.loss, {"mse": seen.truth.mse, "vb": seen.truth.vb})
+        return Terms(outputs.task_loss.loss, {"mse": outputs.task_loss.mse, "vb": outputs.task_loss.vb})
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,14 @@ class LogitDistillation:
         """With the config's alpha."""
         return cls(config.alpha)
 
-    def __call__(self, seen: Seen, share: float) -> Terms:
+    def __call__(self, outputs: Outputs, share: float) -> Terms:
         """`kd` and the truth, `mse` and `vb`."""
-        assert seen.gap is not None
-        truth = {"mse": seen.truth.mse, "vb": seen.truth.vb}
-        return Terms(self.alpha * seen.gap.loss + (1 - self.alpha) * seen.truth.loss, {"kd": seen.gap.loss, **truth})
+        assert outputs.teacher_loss is not None
+        task_loss = {"mse": outputs.task_loss.mse, "vb": outputs.task_loss.vb}
+        return Terms(
+            self.alpha * outputs.teacher_loss.loss + (1 - self.alpha) * outputs.task_loss.loss,
+            {"kd": outputs.teacher_loss.loss, **task_loss},
+        )
 
 
 Decay = Literal["linear", "cosine", "none"]
@@ -111,10 +119,10 @@ class FeatureDistillation:
         """With the config's weights."""
         return cls(config.alpha, config.beta, config.beta_decay)
 
-    def __call__(self, seen: Seen, share: float) -> Terms:
+    def __call__(self, outputs: Outputs, share: float) -> Terms:
         """`kd`, `features`, `mse` and `vb`."""
-        output = LogitDistillation(self.alpha)(seen, share)
-        gaps = [self.gap(learned, taught) for learned, taught in zip(seen.student, seen.teacher, strict=True)]
+        output = LogitDistillation(self.alpha)(outputs, share)
+        gaps = [self.gap(learned, taught) for learned, taught in zip(outputs.student, outputs.teacher, strict=True)]
         features = torch.stack(gaps).mean(dim=0)
         loss = output.loss + self.beta * decayed(share, self.decay) * features
         return Terms(loss, {**output.parts, "features": features})

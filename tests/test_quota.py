@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from public_lab import public_house
+from public_lab import public_settings
 from run_folders import make_run
 
-from app.access.quota import check_room, check_space, deleted_runs, room
+from app.access.quota import check_quota, check_space, deleted_runs, disk_share
 from app.access.references import uploads_folder
 from app.access.visitors import HOME, Visitor
 from app.keeping import carry_out
@@ -29,7 +29,7 @@ MB = 2**20
 @pytest.fixture(autouse=True)
 def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A public lab with little room."""
-    with public_house(monkeypatch, TINYLAB_MAX_MEGABYTES="3", TINYLAB_MAX_RUNS="2", TINYLAB_MAX_DISK="5") as found:
+    with public_settings(monkeypatch, TINYLAB_MAX_MEGABYTES="3", TINYLAB_MAX_RUNS="2", TINYLAB_MAX_DISK="5") as found:
         yield found
 
 
@@ -52,24 +52,24 @@ def test_deleted_runs_stay_until_their_room_is_needed_the_oldest_goes_first(runs
     for number, run_id in enumerate(("first", "second")):
         deleted = delete(of_anna(runs, run_id, 1.2))
         os.utime(runs / ".trash" / deleted, (1e9 + number, 1e9 + number))
-    check_room(ANNA)
+    check_quota(ANNA)
     assert [one.run.id for one in deleted_runs(ANNA)] == ["second", "first"]
     of_anna(runs, "third", 1.2)
-    check_room(ANNA)
+    check_quota(ANNA)
     assert [one.run.id for one in deleted_runs(ANNA)] == ["second"]
 
 
 def test_deleting_does_not_make_room_for_ever_more(runs: Path) -> None:
     for number in range(5):
         delete(of_anna(runs, f"run-{number}", 2))
-        check_room(ANNA)
+        check_quota(ANNA)
     assert sum(1 for _ in (runs / ".trash").iterdir()) == 1
 
 
 def test_what_others_have_deleted_goes_where_the_disk_is_full(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     delete(of_anna(runs, "gone", 2))
-    with public_house(monkeypatch, TINYLAB_MAX_DISK="1"):
-        check_room(BEN)
+    with public_settings(monkeypatch, TINYLAB_MAX_DISK="1"):
+        check_quota(BEN)
     assert list_trash() == []
 
 
@@ -92,7 +92,7 @@ def test_older_uploads_make_room_for_a_new_one_and_runs_do_not(runs: Path) -> No
     assert not old.exists() and new.exists() and kept.path.exists()
     with pytest.raises(BadRequest, match="delete or thin some"):
         check_space(ANNA, upload=3 * MB)
-    assert room(ANNA).free > 1.9 * MB
+    assert disk_share(ANNA).free > 1.9 * MB
 
 
 def test_a_form_starts_nothing_where_there_is_no_room(runs: Path) -> None:
@@ -106,5 +106,5 @@ def test_a_form_starts_nothing_where_there_is_no_room(runs: Path) -> None:
 def test_at_home_nothing_is_counted(runs: Path) -> None:
     for number in range(4):
         of_anna(runs, f"run-{number}", 2)
-    check_room(HOME)
+    check_quota(HOME)
     check_space(HOME, upload=100 * MB)

@@ -21,7 +21,7 @@ from tinylab.models.networks.dit import DiT
 from tinylab.presets import finetune_config
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.runs.metrics_db import MetricsReader, MetricsWriter
-from tinylab.runs.replay import MOST_MOMENTS, Moment, moments, run_at
+from tinylab.runs.replay import MOST_REPLAY_STEPS, RunAtStep, replay_steps, run_at
 from tinylab.runs.run import Run, Status, own_process
 from tinylab.training.recorder import StepRecord
 
@@ -100,14 +100,14 @@ def measured(run: Run, *, after: int, until: int) -> set[float]:
 @every_run
 def test_at_its_end_a_run_is_shown_as_it_is(made: Path, name: str) -> None:
     run = Run.open(made / name)
-    end = moments(run)[-1]
+    end = replay_steps(run)[-1]
     assert shown(name, run_at(run, end, end)) == shown(name, run)
 
 
 @pytest.mark.parametrize("name", STEPWISE)
 def test_every_moment_draws_what_was_measured_by_then_and_nothing_later(made: Path, name: str) -> None:
     run = Run.open(made / name)
-    steps = moments(run)
+    steps = replay_steps(run)
     for step in steps[1:-1]:
         there = drawn(shown(name, run_at(run, step, steps[-1])))
         losses = {round(value, 6) for at, value in run.metrics().scalars("loss") if at <= step}
@@ -120,8 +120,8 @@ def test_every_moment_draws_what_was_measured_by_then_and_nothing_later(made: Pa
 @pytest.mark.parametrize("name", STEPWISE)
 def test_no_axis_of_a_moment_has_a_point_after_its_step(made: Path, name: str) -> None:
     run = Run.open(made / name)
-    for step in moments(run)[:-1]:
-        payload = shown(name, Moment(run, step))
+    for step in replay_steps(run)[:-1]:
+        payload = shown(name, RunAtStep(run, step))
         over_steps = [payload.figures[slot] for slot in ("heatmap", "loss", "rate", "read") if slot in payload.figures]
         assert over_steps or step == 0
         assert max((x for figure in over_steps for trace in figure["data"] for x in trace["x"]), default=0) <= step
@@ -130,7 +130,7 @@ def test_no_axis_of_a_moment_has_a_point_after_its_step(made: Path, name: str) -
 @every_run
 def test_moments_go_on_evenly_to_the_end(made: Path, name: str) -> None:
     run = Run.open(made / name)
-    steps = moments(run)
+    steps = replay_steps(run)
     assert steps == sorted(set(steps)) and len(steps) > 3
     assert steps[-1] == (6 if name == "compare" else run.status().step)  # cells: two methods with three seeds
 
@@ -138,7 +138,7 @@ def test_moments_go_on_evenly_to_the_end(made: Path, name: str) -> None:
 @pytest.mark.parametrize("name", STEPWISE)
 def test_moment_is_at_work_and_has_found_nothing(made: Path, name: str) -> None:
     run = Run.open(made / name)
-    then, whole = Moment(run, 2), run.status()
+    then, whole = RunAtStep(run, 2), run.status()
     status = then.status()
     assert (status.state, status.step, status.steps, status.message) == ("running", 2, whole.steps, "")
     assert status.seconds == pytest.approx(whole.seconds * 2 / whole.step)
@@ -151,22 +151,24 @@ def test_moment_is_at_work_and_has_found_nothing(made: Path, name: str) -> None:
 
 def test_film_grows_with_the_moments_and_the_warm_start_is_whole_from_the_beginning(made: Path) -> None:
     run = Run.open(made / "finetune")
-    films = [len(run_at(run, step, 5).snapshots()) for step in moments(run)]
+    films = [len(run_at(run, step, 5).snapshots()) for step in replay_steps(run)]
     assert films == [1, 1, 2, 2, 3, 4]
     whole = [step for step, _ in run.metrics().scalars("warm-start/loss")]
-    assert whole and [step for step, _ in Moment(run, 0).metrics().scalars("warm-start/loss")] == whole
-    assert "warm-start/loss" in Moment(run, 0).metrics().names() and "loss" not in Moment(run, 0).metrics().names()
+    assert whole and [step for step, _ in RunAtStep(run, 0).metrics().scalars("warm-start/loss")] == whole
+    assert (
+        "warm-start/loss" in RunAtStep(run, 0).metrics().names() and "loss" not in RunAtStep(run, 0).metrics().names()
+    )
 
 
 def test_comparison_gains_a_cell_a_moment_every_method_once_before_any_twice(made: Path) -> None:
     run = Run.open(made / "compare")
-    assert moments(run) == [1, 2, 3, 4, 5, 6]
+    assert replay_steps(run) == [1, 2, 3, 4, 5, 6]
     cells = [
         [[cell["seed"] for cell in row["cells"]] for row in run_at(run, count, 6).result()["rows"]]
-        for count in moments(run)
+        for count in replay_steps(run)
     ]
     assert cells == [[[0]], [[0], [0]], [[0, 1], [0]], [[0, 1], [0, 1]], [[0, 1, 2], [0, 1]], [[0, 1, 2], [0, 1, 2]]]
-    steps = [run_at(run, count, 6).status().step for count in moments(run)]
+    steps = [run_at(run, count, 6).status().step for count in replay_steps(run)]
     assert steps == [2, 4, 6, 8, 10, 12]
 
 
@@ -189,7 +191,7 @@ def test_rows_of_a_comparison_are_those_that_the_job_had_written(tmp_path: Path,
 def test_run_at_work_has_no_moments(copies: Path, state: str) -> None:
     run = Run.open(copies / "search")
     run.write_status(replace(run.stored_status(), state=state, **own_process()))
-    assert moments(run) == []
+    assert replay_steps(run) == []
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed", "interrupted"])
@@ -200,7 +202,7 @@ def test_run_that_ended_early_can_be_watched_to_where_it_came(copies: Path, stat
     writer.rewind(3)
     writer.close()
     run.write_status(replace(run.stored_status(), state=state, step=4, message="why it ended"))
-    assert moments(run) == [1, 2, 3, 4]
+    assert replay_steps(run) == [1, 2, 3, 4]
     assert "why it ended" in shown("search", run_at(run, 4, 4)).html["status"]
     assert "why it ended" not in shown("search", run_at(run, 3, 4)).html["status"]
 
@@ -212,16 +214,16 @@ def test_long_run_has_as_many_moments_as_can_be_watched(copies: Path) -> None:
         writer.write(step, StepRecord({"loss": 1 / step}))
     writer.close()
     run.write_status(Status(state="finished", step=999, steps=999))
-    steps = moments(run)
-    assert len(steps) == MOST_MOMENTS and (steps[0], steps[-1]) == (1, 999)
+    steps = replay_steps(run)
+    assert len(steps) == MOST_REPLAY_STEPS and (steps[0], steps[-1]) == (1, 999)
     gaps = {later - sooner for sooner, later in zip(steps, steps[1:], strict=False)}
     assert max(gaps) - min(gaps) <= 1
 
 
 def test_nothing_to_watch_in_a_run_without_records_or_of_another_kind(tmp_path: Path) -> None:
-    assert moments(make_run(tmp_path, SearchConfig.create(), "empty")) == []
-    assert moments(make_run(tmp_path, FinetuneConfig.create(indices=(0, 1)), "bare")) == []
-    assert moments(make_run(tmp_path, SampleConfig.create(), "sample", step=9, steps=9)) == []
+    assert replay_steps(make_run(tmp_path, SearchConfig.create(), "empty")) == []
+    assert replay_steps(make_run(tmp_path, FinetuneConfig.create(indices=(0, 1)), "bare")) == []
+    assert replay_steps(make_run(tmp_path, SampleConfig.create(), "sample", step=9, steps=9)) == []
 
 
 def test_reader_ends_where_it_is_told(tmp_path: Path) -> None:

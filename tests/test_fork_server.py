@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from launched_jobs import await_nursery, await_state, await_steps, end_all, long_search, short_prune
+from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import SearchConfig
@@ -25,8 +25,8 @@ from tinylab.errors import Failure
 from tinylab.jobs.execute import execute, start_run
 from tinylab.launch import launch, worker
 from tinylab.launch.devices import SLOT
-from tinylab.launch.fork_server import FORK, READY, SELF, Nursery, may_fork, next_order
-from tinylab.launch.handover import as_line, read_work
+from tinylab.launch.fork_server import FORK, READY, SELF, ForkServer, may_fork, next_order
+from tinylab.launch.handover import handover_message, read_handover
 from tinylab.launch.interpreter import module_environment
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Status, own_process
@@ -44,19 +44,19 @@ def two_devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def warm() -> Nursery:
+def warm() -> ForkServer:
     """The one that launches of all tests share, with everything imported."""
-    await_nursery()
-    return launch._nursery
+    await_fork_server()
+    return launch._fork_server
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """One that has not begun yet, for tests that end it."""
-    nursery = Nursery()
-    monkeypatch.setattr(launch, "_nursery", nursery)
-    yield nursery
-    nursery.close()
+    fork_server = ForkServer()
+    monkeypatch.setattr(launch, "_nursery", fork_server)
+    yield fork_server
+    fork_server.close()
 
 
 def await_end(pid: int) -> None:
@@ -67,7 +67,7 @@ def await_end(pid: int) -> None:
 
 
 @where_jobs_fork
-def test_jobs_are_forks_and_the_waiting_process_stays(warm: Nursery, tiny_folder: str) -> None:
+def test_jobs_are_forks_and_the_waiting_process_stays(warm: ForkServer, tiny_folder: str) -> None:
     runs = [launch.launch(short_prune(tiny_folder)) for _ in range(2)]
     pids = {run.stored_status().pid for run in runs}
     assert len(pids) == 2 and warm.process is not None and warm.process.pid not in pids
@@ -79,7 +79,7 @@ def test_jobs_are_forks_and_the_waiting_process_stays(warm: Nursery, tiny_folder
 
 
 @where_jobs_fork
-def test_a_fork_computes_what_any_process_does_on_several_threads(warm: Nursery, tmp_path: Path) -> None:
+def test_a_fork_computes_what_any_process_does_on_several_threads(warm: ForkServer, tmp_path: Path) -> None:
     def asked(threads: int) -> SearchConfig:
         small = {"steps": 2, "batch_size": 4, "log_every": 1, "threads": threads, "skip": "exact"}  # no clock decides
         return SearchConfig.create(model="digits-dit", pattern="2:4", **small)
@@ -93,7 +93,7 @@ def test_a_fork_computes_what_any_process_does_on_several_threads(warm: Nursery,
 
 
 def test_before_everything_is_imported_the_waiting_process_does_the_job_itself(
-    fresh: Nursery, tiny_folder: str
+    fresh: ForkServer, tiny_folder: str
 ) -> None:
     fresh.warm_up()
     waiting = fresh.process
@@ -112,17 +112,17 @@ def test_only_a_process_that_may_fork_says_that_it_is_ready(tmp_path: Path, may:
         "worker._HEAVY = worker._JOBS = (); torch.accelerator.is_available = lambda: False\n"
         "print(worker._wait_for_work(may_fork=sys.argv[1] == 'True'), os.environ['TINYLAB_SLOT'])"
     )
-    nursery, stdin = socket.socketpair()
-    with nursery, stdin:
+    fork_server, stdin = socket.socketpair()
+    with fork_server, stdin:
         process = subprocess.Popen([sys.executable, "-c", script, str(may)], stdin=stdin)
-        nursery.sendall(SELF + as_line(tmp_path, 3))
+        fork_server.sendall(SELF + handover_message(tmp_path, 3))
         assert process.wait(60) == 0
-        nursery.settimeout(0)
-        assert (nursery.recv(10) == READY) if may else pytest.raises(BlockingIOError, nursery.recv, 10)
+        fork_server.settimeout(0)
+        assert (fork_server.recv(10) == READY) if may else pytest.raises(BlockingIOError, fork_server.recv, 10)
     assert (tmp_path / "log.txt").read_text() == f"{tmp_path} 3\n"
 
 
-def test_a_setting_forbids_forks(fresh: Nursery, tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_forbids_forks(fresh: ForkServer, tiny_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYLAB_FORK", "0")
     assert not may_fork()
     fresh.warm_up()
@@ -134,7 +134,7 @@ def test_a_setting_forbids_forks(fresh: Nursery, tiny_folder: str, monkeypatch: 
 
 
 def test_without_forks_the_next_process_is_ready_when_a_job_is_about_to_end(
-    fresh: Nursery, tiny_folder: str, runs: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: ForkServer, tiny_folder: str, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYLAB_DEVICES", "1")
     monkeypatch.setenv("TINYLAB_FORK", "0")
@@ -148,7 +148,7 @@ def test_without_forks_the_next_process_is_ready_when_a_job_is_about_to_end(
     busy.write_status(Status(state="stopped"))
 
 
-def test_a_waiting_process_that_dies_is_replaced(warm: Nursery, tiny_folder: str) -> None:
+def test_a_waiting_process_that_dies_is_replaced(warm: ForkServer, tiny_folder: str) -> None:
     waiting = warm.process
     assert waiting is not None
     waiting.kill()
@@ -158,7 +158,7 @@ def test_a_waiting_process_that_dies_is_replaced(warm: Nursery, tiny_folder: str
 
 
 def test_a_waiting_process_ends_when_its_starter_is_gone() -> None:
-    code = "from tinylab.launch import launch; launch.warm_up(); print(launch._nursery.process.pid)"
+    code = "from tinylab.launch import launch; launch.warm_up(); print(launch._fork_server.process.pid)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pid = int(done.stdout)
     if psutil.pid_exists(pid):
@@ -167,7 +167,7 @@ def test_a_waiting_process_ends_when_its_starter_is_gone() -> None:
 
 
 @where_jobs_fork
-def test_the_end_of_a_fork_is_told(warm: Nursery) -> None:
+def test_the_end_of_a_fork_is_told(warm: ForkServer) -> None:
     ends = []
     for number in (signal.SIGKILL, signal.SIGTERM):
         process, _ = warm.order()
@@ -180,15 +180,15 @@ def test_the_end_of_a_fork_is_told(warm: Nursery) -> None:
 
 
 @where_jobs_fork
-def test_a_fork_whose_work_never_comes_ends(warm: Nursery) -> None:
+def test_a_fork_whose_work_never_comes_ends(warm: ForkServer) -> None:
     process, channel = warm.order()
     channel.close()
     await_end(process.pid)
 
 
 @where_jobs_fork
-def test_a_job_that_is_stopped_reads_so_whoever_saw_its_end(fresh: Nursery, tiny_folder: str) -> None:
-    await_nursery()
+def test_a_job_that_is_stopped_reads_so_whoever_saw_its_end(fresh: ForkServer, tiny_folder: str) -> None:
+    await_fork_server()
     run = launch.launch(long_search(tiny_folder))
     assert fresh.process is not None
     fresh.process.kill()
@@ -201,14 +201,14 @@ def test_where_there_is_no_room_for_a_process_the_app_is_told(monkeypatch: pytes
         raise OSError(errno.EAGAIN, "no room")
 
     monkeypatch.setattr(os, "fork", fork)
-    nursery, there = socket.socketpair()
+    fork_server, there = socket.socketpair()
     channel, its_end = socket.socketpair()
     with channel, its_end, there:
-        with nursery:
-            socket.send_fds(nursery, [FORK], [its_end.fileno()])
+        with fork_server:
+            socket.send_fds(fork_server, [FORK], [its_end.fileno()])
         assert next_order(there) is None  # it has answered, and goes on to the end
-        monkeypatch.setattr(Nursery, "warm_up", lambda nursery: None)
-        starved = Nursery()
+        monkeypatch.setattr(ForkServer, "warm_up", lambda fork_server: None)
+        starved = ForkServer()
         starved.process, starved._ready = subprocess.Popen(["sleep", "600"]), True
         starved._socket, _ = socket.socketpair()
         monkeypatch.setattr(socket, "socketpair", lambda: (channel, its_end))
@@ -227,12 +227,12 @@ def test_what_libraries_ask_when_they_are_imported_starts_no_gpu(tmp_path: Path)
     script = "from tinylab.launch import worker; worker._HEAVY, worker._JOBS = ('probe',), (); worker.main()"
     given = module_environment()
     given["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{given['PYTHONPATH']}"
-    nursery, stdin = socket.socketpair()
-    with nursery:
+    fork_server, stdin = socket.socketpair()
+    with fork_server:
         with stdin:
             command = [sys.executable, "-c", script, "--wait"]
             process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, env=given, text=True)
-        nursery.sendall(SELF)  # and no work
+        fork_server.sendall(SELF)  # and no work
     assert process.communicate(timeout=60)[0] == "1\n"
 
 
@@ -241,14 +241,14 @@ def test_generators_that_nobody_seeds_differ() -> None:
         seeds = set()
         for _ in range(3):
             torch.manual_seed(0)
-            worker._seed_anew()
+            worker._reseed()
             seeds.add(torch.initial_seed())
     assert len(seeds) == 3
 
 
 @where_jobs_fork
-def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh: Nursery, tiny_folder: str) -> None:
-    await_nursery()
+def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh: ForkServer, tiny_folder: str) -> None:
+    await_fork_server()
     first, second = (launch.launch(long_search(tiny_folder)) for _ in range(2))
     for run in (first, second):
         await_steps(run, 1)
@@ -270,7 +270,7 @@ def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh:
 def test_a_job_sees_the_settings_and_the_device_of_its_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYLAB_AT_LAUNCH", "ü\udcff")
     monkeypatch.setattr("tinylab.launch.devices._gpus", lambda: ("GPU-a", "GPU-b"))
-    order = as_line(Path("some run"), 3)
+    order = handover_message(Path("some run"), 3)
     monkeypatch.delenv("TINYLAB_AT_LAUNCH")
     monkeypatch.setenv("TINYLAB_BEFORE", "1")
     monkeypatch.setenv("OF_A_LIBRARY", "1")
@@ -279,7 +279,7 @@ def test_a_job_sees_the_settings_and_the_device_of_its_launch(monkeypatch: pytes
         here.sendall(order)
         before = dict(os.environ)
         try:
-            assert read_work(there) == str(Path("some run").absolute())
+            assert read_handover(there) == str(Path("some run").absolute())
             known = dict(os.environ)
         finally:
             os.environ.clear()
@@ -291,9 +291,9 @@ def test_a_job_sees_the_settings_and_the_device_of_its_launch(monkeypatch: pytes
 def test_an_order_that_breaks_off_is_none() -> None:
     here, there = socket.socketpair()
     with there:
-        here.sendall(as_line(Path("run"), 0)[:-1])
+        here.sendall(handover_message(Path("run"), 0)[:-1])
         here.close()
-        assert read_work(there) == ""
+        assert read_handover(there) == ""
 
 
 def test_processes_that_die_at_once_are_a_failure_with_a_mend(
@@ -301,11 +301,11 @@ def test_processes_that_die_at_once_are_a_failure_with_a_mend(
 ) -> None:
     tries = []
 
-    def order(nursery: Nursery) -> None:
-        tries.append(nursery)
+    def order(fork_server: ForkServer) -> None:
+        tries.append(fork_server)
         raise ConnectionResetError
 
-    monkeypatch.setattr(Nursery, "order", order)
+    monkeypatch.setattr(ForkServer, "order", order)
     with pytest.raises(Failure, match="ended 3 times before it began; see why: tinylab resume"):
         launch.launch(short_prune(tiny_folder))
     assert len(tries) == 3

@@ -9,13 +9,13 @@ import plotly.graph_objects as go
 
 from tinylab.figures.style import ACCENT, COLOURS, axis, figure
 
-__all__ = ["mask_film"]
+__all__ = ["mask_animation"]
 
 _MOST = 60  # frames; of more steps, every so-manieth, and always the last
 _PACE = 90  # milliseconds a frame
 
 
-def mask_film(
+def mask_animation(
     steps: Sequence[int],
     keep: Sequence[Sequence[float]],
     names: Sequence[str],
