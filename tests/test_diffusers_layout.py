@@ -18,9 +18,9 @@ from tinylab.cli import main
 from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.models.diffusers.folder import describe_diffusers, is_diffusers
 from tinylab.models.diffusers.layout import from_diffusers, to_diffusers
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan

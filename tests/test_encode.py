@@ -32,7 +32,7 @@ from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
 from tinylab.models.autoencoder.catalog import describe_autoencoder
 from tinylab.models.autoencoder.load import load_autoencoder
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.runs.run import Run
 
 

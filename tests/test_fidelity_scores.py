@@ -11,8 +11,8 @@ from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.distances import frechet_distance, kernel_distance, measure_frechet, measure_kernel
 from tinylab.metrics.fidelity.features import Features, Moments
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS, METRICS, check_metrics
-from tinylab.metrics.fidelity.resampling import resamples_within_reach
 from tinylab.metrics.fidelity.scores import Score, score, warnings_for
+from tinylab.metrics.fidelity.settings import resamples_within_reach
 
 PICTURE_METRICS = ("fid", "sfid", "kid", "is", "precision", "recall", "accuracy")
 

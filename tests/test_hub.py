@@ -14,9 +14,10 @@ from small_hub import TOKEN, Repo, SmallHub, small_hub
 
 from tinylab.cli import main
 from tinylab.errors import BadRequest, Failure
-from tinylab.models.catalog import WEIGHTS_FILE, describe_model
+from tinylab.models.catalog import describe_model
 from tinylab.models.diffusers.folder import describe_diffusers
 from tinylab.models.diffusers.layout import to_diffusers
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.hub.reference import is_hub_reference, parse_hub_reference
 from tinylab.models.hub.transfer import fetch, fetch_pinned, push, upload_of
 from tinylab.models.networks.dit import DiT

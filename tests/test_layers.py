@@ -65,7 +65,7 @@ LAYERED = [file for file in FILES if file.relative_to(ROOT).with_suffix("").part
 def test_every_layer_is_read_from_the_docstring() -> None:
     stated = layers()
     assert len(stated) >= 7
-    assert stated[0] >= {"config", "data"}
+    assert stated[0] >= {"config", "files"}
     assert "cli" in stated[-1]
 
 

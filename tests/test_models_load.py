@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tinylab.errors import BadRequest
-from tinylab.models.catalog import WEIGHTS_FILE, describe_model, locate_model
+from tinylab.models.catalog import describe_model, locate_model
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.load import load_model, pick_device, save_model
 from tinylab.models.networks.dit import DiT
 

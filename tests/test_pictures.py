@@ -14,8 +14,8 @@ from encode_inputs import make_pictures, picture
 from PIL import Image
 
 from tinylab.data import pictures as pictures_module
-from tinylab.data.crop import center_crop
-from tinylab.data.pictures import BrokenPicture, check_pictures, open_pictures
+from tinylab.data.crop import BrokenPicture, center_crop
+from tinylab.data.pictures import check_pictures, open_pictures
 from tinylab.errors import BadRequest
 
 

@@ -14,10 +14,11 @@ from tinylab.cli import main
 from tinylab.config import CompareConfig, EvaluateConfig, JobConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.launch import devices as machine
-from tinylab.launch.devices import devices, own_slot, visible_to
+from tinylab.launch.devices import devices, visible_to
 from tinylab.launch.queue import Job, Paces, Place, place_of, queued_runs, read_queue, turns, work_of
 from tinylab.runs.owner import set_owner
 from tinylab.runs.run import Run, Status, own_process
+from tinylab.runs.status import own_slot
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.pruning.exhaustive import Candidate, CandidateTable
 from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.sections import section_of
+from tinylab.reports.table_render import table_html
 from tinylab.reports.tables import (
     comparison_table,
     cost_table,
@@ -169,7 +170,7 @@ def test_costs_are_compared_within_a_batch_size_only(runs: Path) -> None:
     assert table.labels == ["full", "Evenly spaced", "full, cache interval:2"] * 2
     assert table.column("limit") == [1, 2, None, 1, 2, None]
     assert table.rows[0].error(table.index("seconds")) == pytest.approx((0.09, 0.12))
-    page = table.to_html("full")
+    page = table_html(table, "full")
     assert "× 16" not in page and page.count("tl-pin") == 2
     sizes = size_table(run)
     assert sizes.column("parameters_total") == [1230, 630, 1230]

@@ -25,7 +25,8 @@ from tinylab.errors import BadRequest, Failure
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.resolve_paths import resolve_paths
-from tinylab.models.catalog import WEIGHTS_FILE, locate_model
+from tinylab.models.catalog import locate_model
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status, own_process
 from tinylab.runs.run_lock import run_lock

@@ -20,7 +20,7 @@ from page_client import PageClient
 from app.access.settings import Limits
 from tinylab.config import PruneConfig, SampleConfig
 from tinylab.launch import in_process
-from tinylab.runs.run import Run
+from tinylab.runs.run import STOP, Run
 
 spaces = pytest.importorskip("spaces", reason="pip install -r requirements-dev.txt")
 
@@ -92,13 +92,13 @@ def test_a_job_in_a_thread_stops_when_asked_and_the_app_lives(sampling: Callable
     assert in_process.stop(run)
     assert wait_for_end(run) == "stopped"
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
-    assert not (run.path / in_process.STOP).exists()
+    assert not (run.path / STOP).exists()
 
 
 def test_a_stopped_job_begins_again(sampling: Callable[..., Run]) -> None:
     in_process.run_here(["sample"], in_process.execute_here)
     run = sampling()
-    (run.path / in_process.STOP).touch()  # left by an app that was killed
+    (run.path / STOP).touch()  # left by an app that was killed
     assert begin(run)
     assert wait_for_end(run) == "finished"
 
@@ -106,7 +106,7 @@ def test_a_stopped_job_begins_again(sampling: Callable[..., Run]) -> None:
 def test_only_jobs_of_this_process_are_stopped_here(sampling: Callable[..., Run]) -> None:
     run = sampling()
     assert not in_process.stop(run)
-    assert not (run.path / in_process.STOP).exists()
+    assert not (run.path / STOP).exists()
 
 
 def test_no_gpu_to_be_had_is_said_in_the_status(sampling: Callable[..., Run]) -> None:

@@ -2,11 +2,10 @@
 
 Layers of the package; an import may only point to the left:
 
-    config, data <- models, diffusion <- pruning, sampling, metrics <- training <- runs, verify
-    <- figures <- reports <- cli, bench
+    files, config <- data <- models, diffusion <- pruning, sampling, metrics <- training <- runs <- jobs
+    <- launch, archive <- figures <- reports <- bench, verify <- cli
 
-What is not named (errors, registry, paths, atomic, interpreter, presets, tensor_file, torchvision_ops) lies below all
-of them.
+What is not named (errors, paths, registry, presets, seeds, threads, distributed, torchvision_ops) lies below them all.
 
 Importing `tinylab` is light: torch loads when a model is touched.
 """

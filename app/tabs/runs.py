@@ -23,6 +23,7 @@ from app.views.side_by_side import MOST, side_by_side_table
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.reports.names import when
+from tinylab.reports.table_render import table_html
 from tinylab.runs.disk import folder_bytes
 
 __all__ = ["ID", "TITLE", "answer", "build", "obey", "upload"]
@@ -101,7 +102,7 @@ def _together(run_ids: Any, visitor: Visitor) -> dict[str, Any] | None:
     try:
         runs = [visitor.run(run_id) for run_id in run_ids]
         table = side_by_side_table(runs)
-        return {"runs": [run.id for run in runs], "html": table.to_html(best=False) + save_csv(table, runs[0])}
+        return {"runs": [run.id for run in runs], "html": table_html(table, best=False) + save_csv(table, runs[0])}
     except UNREADABLE:
         return None
 

@@ -12,6 +12,7 @@ from app.views.names import STATES
 from tinylab.launch.queue import place_of
 from tinylab.reports import Table
 from tinylab.reports.names import duration
+from tinylab.reports.table_render import table_html
 from tinylab.runs.recordings import is_recording
 from tinylab.runs.replay import RunAtStep
 from tinylab.runs.run import Run
@@ -97,7 +98,7 @@ def sortable(
         remarks: more to keep in mind than the table says itself.
     """
     title = f"<h4>{html.escape(found.title)}</h4>"
-    return f"{title}{found.to_html(baseline, best=best)}{notes(remarks)}{save_csv(found, run)}"
+    return f"{title}{table_html(found, baseline, best=best)}{notes(remarks)}{save_csv(found, run)}"
 
 
 def save_csv(found: Table, run: Run) -> str:

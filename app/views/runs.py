@@ -21,6 +21,7 @@ from tinylab.paths import runs_folder
 from tinylab.reports.names import KINDS, duration
 from tinylab.reports.sections import section_of
 from tinylab.reports.summary import highlights
+from tinylab.reports.table_render import table_html
 from tinylab.runs.about import about
 from tinylab.runs.command import command_of, own_choices
 from tinylab.runs.disk import usage
@@ -125,7 +126,7 @@ def _results(run: Run) -> tuple[list[str], str]:
     try:
         section = section_of(run)
         tables = "".join(
-            f"<h4>{html.escape(table.title)}</h4>{table.to_html()}" for table in section.tables[:_MOST_TABLES]
+            f"<h4>{html.escape(table.title)}</h4>{table_html(table)}" for table in section.tables[:_MOST_TABLES]
         )
     except UNREADABLE:
         return [], ""

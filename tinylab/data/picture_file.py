@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from tinylab.data.classes import numbered_names
-from tinylab.data.pictures import BrokenPicture, cropped
+from tinylab.data.crop import MOST_PIXELS, BrokenPicture, cropped
 from tinylab.errors import BadRequest
 
 __all__ = ["PictureFile"]
 
-_MOST_CLASSES, _MOST_PICTURES, _MOST_PIXELS = 100_000, 20_000_000, 89_478_485
+_MOST_CLASSES, _MOST_PICTURES = 100_000, 20_000_000
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError)
 
 
@@ -97,7 +97,7 @@ class PictureFile:
         declared = self._zip.getinfo(f"{name}.npy").file_size - stream.tell()
         if min(shape) < 1 or shape[0] > _MOST_PICTURES or math.prod(shape) * found.itemsize != declared:
             raise BadRequest(f"{self.path}: {name} declare a shape of {shape} that the file does not hold")
-        if axes == 4 and (shape[3] not in (1, 3) or shape[1] * shape[2] > _MOST_PIXELS):
+        if axes == 4 and (shape[3] not in (1, 3) or shape[1] * shape[2] > MOST_PIXELS):
             raise BadRequest(f"{self.path}: images of {shape[1]} x {shape[2]} pixels with {shape[3]} channels; 1 or 3")
         if not dtype:
             self._label_type = found

@@ -14,31 +14,23 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from tinylab.data.crop import center_crop
+from tinylab.data.crop import MOST_PIXELS, BrokenPicture, cropped
 from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 
 __all__ = [
-    "BrokenPicture",
     "PICTURE_ENDINGS",
     "PICTURE_FORMATS",
     "PictureFolder",
     "Pictures",
     "check_pictures",
-    "cropped",
     "open_pictures",
     "read_picture",
 ]
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")  # by content, not by name; no format that starts other programs
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm")
-_MOST_PIXELS = 89_478_485  # PIL's own limit, a quarter of a gigabyte in RGB
-_MOST_NARROW = 50  # longer side by shorter side; resizing makes the longer one that much longer than the square
 _MOST_CLASSES = 100_000
-
-
-class BrokenPicture(BadRequest):
-    """A picture that cannot be read; the line names it."""
 
 
 class Pictures(Protocol):
@@ -110,16 +102,6 @@ class PictureFolder:
             return list(pool.map(lambda row: read_picture(self.folder / self._files[row], size), rows))
 
 
-def cropped(image: Image.Image, size: int, source: object) -> np.ndarray:
-    """The middle square of a picture of sane proportions, whatever its mode; `source` is named if it is not."""
-    width, height = image.size
-    if width * height > _MOST_PIXELS:
-        raise BrokenPicture(f"{source} has {width} x {height} pixels, more than {_MOST_PIXELS:,}; shrink it")
-    if max(width, height) > _MOST_NARROW * min(width, height):
-        raise BrokenPicture(f"{source} has {width} x {height} pixels, which is too narrow to take a square of")
-    return center_crop(image.convert("RGB"), size)
-
-
 def read_picture(path: Path, size: int) -> np.ndarray | BrokenPicture:
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as image:
@@ -127,7 +109,7 @@ def read_picture(path: Path, size: int) -> np.ndarray | BrokenPicture:
     except BrokenPicture as broken:
         return broken
     except Image.DecompressionBombError:
-        return BrokenPicture(f"{path} has more than {_MOST_PIXELS:,} pixels; shrink it")
+        return BrokenPicture(f"{path} has more than {MOST_PIXELS:,} pixels; shrink it")
     except Image.UnidentifiedImageError:
         return BrokenPicture(f"{path} is no picture; {', '.join(PICTURE_FORMATS)} are read")
     except Exception as error:  # decoders raise whatever they like at damaged data

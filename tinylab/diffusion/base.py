@@ -48,8 +48,8 @@ class Losses:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a student said of some noised images: `truth`, its own loss on them, and `gap`, the same terms against the
-    teacher's answer in place of the noise."""
+    """The losses of a student on some noised images: `task_loss`, its own, and `teacher_loss`, the same terms with the
+    teacher's output in place of the target."""
 
     task_loss: Losses
     teacher_loss: Losses

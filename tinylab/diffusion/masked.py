@@ -79,7 +79,7 @@ class MaskedDiffusion(nn.Module):
         said = hidden.of(self.forward(student, x, y, draw))
         output = self.chain.forward(student.head, tokens, said, hidden.draw)  # type: ignore[arg-type]
         found = self.chain.compared(output, target, tokens, hidden.draw)
-        return Comparison(hidden.per_image(found.task_loss), hidden.per_image(found.gap))
+        return Comparison(hidden.per_image(found.task_loss), hidden.per_image(found.teacher_loss))
 
     def _draw(self, level: float, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         """`level` in [0, 1) picks the share of hidden tokens from its distribution."""

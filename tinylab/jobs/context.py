@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from tinylab.errors import Stopped
 from tinylab.files import atomic
-from tinylab.launch.in_process import STOP
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.run import Run, own_process
+from tinylab.runs.run import STOP, Run, own_process
 from tinylab.training.recorder import StepRecord
 from tinylab.training.trackers import Tracking
 

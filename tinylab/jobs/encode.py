@@ -16,9 +16,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tinylab.config import EncodeConfig
+from tinylab.data.crop import BrokenPicture
 from tinylab.data.latent_index import LatentIndex, Shard, shard_name, write_index
 from tinylab.data.order import step_generator
-from tinylab.data.pictures import BrokenPicture, Pictures, open_pictures
+from tinylab.data.pictures import Pictures, open_pictures
 from tinylab.data.shards import file_digest
 from tinylab.errors import BadRequest, Stopped
 from tinylab.files import atomic

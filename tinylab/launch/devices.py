@@ -10,12 +10,11 @@ import subprocess
 from pathlib import Path
 
 from tinylab.errors import BadRequest
+from tinylab.runs.status import MOST_SLOTS
 
-__all__ = ["SLOT", "devices", "has_gpu", "own_slot", "visible_to"]
+__all__ = ["devices", "has_gpu", "visible_to"]
 
-SLOT = "TINYLAB_SLOT"  # where a worker finds the number of the device it was given
 _SETTING = "TINYLAB_DEVICES"
-_MOST = 1024
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _PATIENCE = 20.0  # seconds for nvidia-smi to answer
 
@@ -29,8 +28,8 @@ def devices() -> int:
     given = os.environ.get(_SETTING, "").strip()
     if not given:
         return max(1, len(_gpus()))
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= _MOST:
-        raise BadRequest(f"{_SETTING} is {given!r}; set it to a number of devices from 1 to {_MOST}, or unset it")
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= MOST_SLOTS:
+        raise BadRequest(f"{_SETTING} is {given!r}; set it to a number of devices from 1 to {MOST_SLOTS}, or unset it")
     return int(given)
 
 
@@ -46,12 +45,6 @@ def visible_to(slot: int) -> str:
     """
     gpus = _gpus()
     return gpus[slot % len(gpus)] if len(gpus) > 1 else ""
-
-
-def own_slot() -> int:
-    """The number of the device that this process was given, -1 where it was given none."""
-    given = os.environ.get(SLOT, "")
-    return int(given) if given.isascii() and given.isdecimal() and int(given) < _MOST else -1
 
 
 def _gpus() -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 
 from tinylab.errors import BadRequest, Failure
-from tinylab.launch.devices import SLOT, visible_to
+from tinylab.launch.devices import visible_to
 from tinylab.launch.fork_server import Forked, ForkServer
 from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills
 from tinylab.runs.run import Run, Status
+from tinylab.runs.status import SLOT
 
 __all__ = ["Child", "handover_message", "end_process", "hand_over", "read_handover", "record_end", "record_stop"]
 

@@ -16,11 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinylab.errors import BadRequest, Failure, Stopped
-from tinylab.runs.run import Run, Status, own_process
+from tinylab.runs.run import STOP, Run, Status, own_process
 
-__all__ = ["STOP", "begin", "execute_here", "remember", "run_here", "stop"]
+__all__ = ["begin", "execute_here", "remember", "run_here", "stop"]
 
-STOP = "stop"  # name of the file that asks a job to stop
 
 _GRACE = 15.0  # seconds a job has to reach a safe point
 _runners: dict[str, Callable[[str], None]] = {}  # by kind of job

@@ -13,13 +13,12 @@ from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import check_tensors, read_header
-from tinylab.models.families import FAMILIES, Family, family_of, history_fits
+from tinylab.models.families import FAMILIES, WEIGHTS_FILE, Family, family_of, history_fits
 from tinylab.models.published.published_shapes import expected_shapes
 from tinylab.paths import assets_folder, exists, runs_folder
 
-__all__ = ["WEIGHTS_FILE", "ModelInfo", "built_in_models", "describe_model", "locate_model"]
+__all__ = ["ModelInfo", "built_in_models", "describe_model", "locate_model"]
 
-WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 _DEFAULTS = {"mlp_ratio": 4.0, "learn_sigma": True}  # entries that a config may leave out
 
 

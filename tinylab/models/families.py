@@ -11,8 +11,9 @@ from typing import Any
 
 from tinylab.errors import BadRequest
 
-__all__ = ["FAMILIES", "MOST_BLOCKS", "Family", "family_of", "history_fits", "in_order"]
+__all__ = ["FAMILIES", "MOST_BLOCKS", "WEIGHTS_FILE", "Family", "family_of", "history_fits", "in_order"]
 
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"  # of a model folder, as diffusers names it
 MOST_BLOCKS = 10_000  # of a stack; more than any model has
 _LARGEST = 2**20  # no size in the config of a real model comes near
 

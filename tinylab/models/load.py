@@ -17,10 +17,10 @@ from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.files.tensor_file import check_tensors, read_header
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import WEIGHTS_FILE, describe_model
+from tinylab.models.catalog import describe_model
 from tinylab.models.diffusers.folder import is_diffusers
 from tinylab.models.diffusers.layout import from_diffusers
-from tinylab.models.families import Family
+from tinylab.models.families import WEIGHTS_FILE, Family
 from tinylab.models.networks.reader import DigitReader
 from tinylab.paths import assets_folder
 

@@ -18,6 +18,7 @@ from tinylab.reports.reproduction import Step
 from tinylab.reports.section import Picture, Plot, Section
 from tinylab.reports.summary import highlights
 from tinylab.reports.table import Table
+from tinylab.reports.table_render import table_html
 from tinylab.runs.run import Run
 
 __all__ = ["Chapter", "document"]
@@ -210,7 +211,7 @@ def _picture(picture: Picture) -> str:
 def _table(table: Table, baseline: str | None) -> str:
     pinned = baseline if baseline in table.labels else None
     link = _file(f"{table.key}.csv", "text/csv", table.to_csv(), "CSV", "small")
-    return f'<div class="over"><h3>{html.escape(table.title)}</h3>{link}</div>{table.to_html(pinned)}'
+    return f'<div class="over"><h3>{html.escape(table.title)}</h3>{link}</div>{table_html(table, pinned)}'
 
 
 def _reproduction(steps: Sequence[Step]) -> str:

@@ -8,6 +8,7 @@ from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
 from tinylab.reports.reading import as_result
 from tinylab.reports.sections import section_of
+from tinylab.reports.table_render import table_html
 from tinylab.runs.run import Run
 
 __all__ = ["check_readable"]
@@ -22,7 +23,7 @@ def check_readable(run: Run) -> None:
             if max((len(value) for value in run.result().values() if isinstance(value, list)), default=0) > _MOST_ROWS:
                 raise ValueError("more rows than a page can show")
             for table in section_of(run).tables:
-                table.to_html()
+                table_html(table)
             if isinstance(run.config(), CompareConfig):
                 _check_models(run)
     except BadRequest:

@@ -1,4 +1,4 @@
-"""A table of numbers that stay numbers, and its forms: CSV, JSON, HTML."""
+"""A table of numbers that stay numbers, and its forms for programs: CSV, JSON. `table_render` has those for people."""
 
 from __future__ import annotations
 
@@ -120,21 +120,6 @@ class Table:
             "columns": [asdict(one) for one in self.columns],
             "rows": [dict(zip(head, map(_plain, cells), strict=True)) for cells in self._cells()],
         }
-
-    def to_html(self, baseline: str | None = None, best: bool = True) -> str:
-        """The table for a page, all text escaped; every cell has its number as `data-value`, to sort by.
-
-        Args:
-            baseline: what the row is called that is pinned to the top and that the others are set against; where rows
-                are apart there is one for each part.
-            best: whether the best value of a column stands out.
-
-        Raises:
-            BadRequest: no row is called `baseline`.
-        """
-        from tinylab.reports.table_render import table_html  # it is made of tables
-
-        return table_html(self, baseline, best=best)
 
     def _wide(self) -> list[bool]:
         """For each column whether its errors are intervals."""

@@ -17,7 +17,16 @@ _Part = tuple[Value, ...]
 
 
 def table_html(table: Table, baseline: str | None = None, *, best: bool = True) -> str:
-    """See `Table.to_html`."""
+    """The table for a page, all text escaped; every cell has its number as `data-value`, to sort by.
+
+    Args:
+        baseline: what the row is called that is pinned to the top and that the others are set against; where rows are
+            apart there is one for each part.
+        best: whether the best value of a column stands out.
+
+    Raises:
+        BadRequest: no row is called `baseline`.
+    """
     pinned = _pinned(table, baseline)
     first = list(pinned.values())
     known = {id(row) for row in first}

@@ -25,8 +25,9 @@ _IMPORTS = """import plotly.graph_objects as go
 
 from tinylab.config import {configs}
 from tinylab.presets import preset_config
+from tinylab.jobs.execute import execute, start_run
 from tinylab.reports.sections import section_of
-from tinylab.jobs.execute import execute, start_run"""
+from tinylab.reports.table_render import table_html"""
 _SHOW = '''try:
     from IPython.display import HTML, Image, Markdown, display
 except ImportError:  # outside of a notebook
@@ -44,7 +45,7 @@ def show(run):
     for words in section.words:
         display(Markdown(words))
     for table in section.tables:
-        display(HTML(table.to_html()))
+        display(HTML(table_html(table)))
     for plot in section.plots:
         display(go.Figure(plot.figure) if HTML is not str else plot.words)
     for picture in section.pictures:

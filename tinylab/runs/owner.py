@@ -9,15 +9,12 @@ import json
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.files.file_cache import FileCache
 from tinylab.files.json_file import read_object
-
-if TYPE_CHECKING:
-    from tinylab.runs.run import Run
 
 __all__ = ["FILE", "LONGEST", "MOST_READERS", "add_reader", "owner_of", "readers_of", "set_owner", "write_owner"]
 
@@ -25,6 +22,13 @@ FILE = "owner.json"
 LONGEST = 200  # characters of a name
 MOST_READERS = 500
 _LARGEST = 2**20  # bytes of a file that is still read
+
+
+class _Folder(Protocol):
+    """A run, as far as its owner is concerned."""
+
+    @property
+    def path(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -38,23 +42,23 @@ _kept: FileCache[_People] = FileCache()
 _turn = threading.Lock()  # two readers that are added at once are both kept
 
 
-def owner_of(run: Run) -> str:
+def owner_of(run: _Folder) -> str:
     """The name of the owner, "" for a run that is nobody's."""
     return _people(run.path).owner
 
 
-def readers_of(run: Run) -> tuple[str, ...]:
+def readers_of(run: _Folder) -> tuple[str, ...]:
     """Those besides the owner to whom the run was shown, oldest first."""
     return _people(run.path).readers
 
 
-def set_owner(run: Run, owner: str) -> None:
+def set_owner(run: _Folder, owner: str) -> None:
     """Make the run somebody's; its readers stay."""
     with _turn:
         _write(run.path, replace(_people(run.path), owner=_name(owner)))
 
 
-def add_reader(run: Run, reader: str) -> None:
+def add_reader(run: _Folder, reader: str) -> None:
     """Let somebody else look at the run. Of more than `MOST_READERS` the oldest lose it."""
     with _turn:
         people = _people(run.path)

@@ -32,16 +32,13 @@ from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.owner import write_owner
 from tinylab.runs.status import ACTIVE, STATES, Status, is_alive, own_process
 
-__all__ = ["ACTIVATIONS", "ACTIVE", "SNAPSHOTS", "STATES", "Run", "Status", "Taken", "own_process"]
+__all__ = ["ACTIVATIONS", "ACTIVE", "SNAPSHOTS", "STATES", "STOP", "Run", "Status", "Taken", "own_process"]
 
 SNAPSHOTS = "snapshots"  # folder of pictures named by their step, of a fine-tuning
 ACTIVATIONS = "activations.json"  # hidden states of the teacher, the cut and the recovered model
-
-
+STOP = "stop"  # name of the file that asks a job to stop
 _LARGEST = 64 * 2**20  # bytes of a file of JSON that is still read
 _PACKAGES = ("tinylab", "torch", "diffusers", "peft", "numpy", "scikit-learn")
-
-
 _statuses: FileCache[Status] = FileCache()
 _configs: FileCache[JobConfig] = FileCache()
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import psutil
 
-from tinylab.launch.devices import own_slot
-
-__all__ = ["ACTIVE", "STATES", "Status", "is_alive", "own_process"]
+__all__ = ["ACTIVE", "MOST_SLOTS", "SLOT", "STATES", "Status", "is_alive", "own_process", "own_slot"]
 
 ACTIVE = ("starting", "running")
 STATES = ("created", "queued", *ACTIVE, "stopped", "finished", "failed", "interrupted")
+SLOT = "TINYLAB_SLOT"  # where a worker finds the number of the device it was given
+MOST_SLOTS = 1024  # jobs that work at once
 _MOST = 1e12  # no time, step or process number is larger
 
 
@@ -60,6 +60,12 @@ class Status:
         if status.state not in STATES:
             raise ValueError(f"there is no state {status.state!r}")
         return status
+
+
+def own_slot() -> int:
+    """The number of the device that this process was given, -1 where it was given none."""
+    given = os.environ.get(SLOT, "")
+    return int(given) if given.isascii() and given.isdecimal() and int(given) < MOST_SLOTS else -1
 
 
 def own_process() -> dict[str, Any]:

@@ -84,7 +84,7 @@ def forward_pair(
         learned = hooks.enter_context(hidden_states(student, [(stack, i) for stack, i, _ in pairs]))
         taught = hooks.enter_context(hidden_states(teacher, [(stack, i) for stack, _, i in pairs]))
         found = objective.compare(student, teacher, x, y, draw)
-    return Outputs(found.task_loss, found.gap, learned, taught)
+    return Outputs(found.task_loss, found.teacher_loss, learned, taught)
 
 
 def recover(

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinylab.data.pictures import PICTURE_ENDINGS, PICTURE_FORMATS, BrokenPicture, PictureFolder, read_picture
+from tinylab.data.crop import BrokenPicture
+from tinylab.data.pictures import PICTURE_ENDINGS, PICTURE_FORMATS, PictureFolder, read_picture
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.features import Moments, Statistics
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["FEWEST", "Measure", "drawn_evenly", "halves", "interval", "resamples_within_reach"]
+__all__ = ["Measure", "drawn_evenly", "halves", "interval"]
 
 
 def halves(count: int, classes: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -28,11 +28,7 @@ def drawn_evenly(classes: Tensor) -> bool:
     return bool(counts.max() - counts.min() <= 1)
 
 
-FEWEST = 16  # samples below which halves say nothing
 _SHARE = 0.95
-_FEWEST_RESAMPLES = 20  # of fewer, no 95% interval can be told
-_MOST_WORK = 1e13  # floating-point operations for one interval, some minutes of one core
-_MOST_PAIRS = 250_000_000  # distances or kernel values kept at once, 2 GB
 
 Measure = Callable[[Tensor], float]  # rows (n,) of the samples -> the score of these alone
 
@@ -75,20 +71,3 @@ def interval(
 def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
     """Rows by class would give the splits of an Inception Score classes of their own."""
     return rows[torch.randperm(len(rows), generator=generator)]
-
-
-def resamples_within_reach(metric: str, resamples: int, samples: int, real: int, features: int) -> int:
-    """How many of the `resamples` asked for are affordable; 0 where an interval would need too much time or memory.
-
-    FID and sFID cost a covariance and the eigenvalues of a matrix each time, and the number is cut to what 1e13
-    operations pay for. KID and recall keep a value for each pair of pictures, at most 250 million pairs.
-    """
-    if samples < FEWEST:
-        return 0
-    if metric in ("kid", "recall"):
-        return resamples if samples * (samples + real) <= _MOST_PAIRS else 0
-    if metric in ("fid", "sfid"):
-        side, other = sorted((features, samples // 2))
-        affordable = int(_MOST_WORK / (2 * side * side * other + 10 * side**3))
-        return min(resamples, affordable) if affordable >= min(resamples, _FEWEST_RESAMPLES) else 0
-    return resamples

@@ -23,8 +23,8 @@ from tinylab.metrics.fidelity.distances import (
 )
 from tinylab.metrics.fidelity.features import Features, Moments, moments_of
 from tinylab.metrics.fidelity.names import METRICS, Metric, check_metrics
-from tinylab.metrics.fidelity.resampling import Measure, drawn_evenly, interval, resamples_within_reach
-from tinylab.metrics.fidelity.settings import warnings_for
+from tinylab.metrics.fidelity.resampling import Measure, drawn_evenly, interval
+from tinylab.metrics.fidelity.settings import resamples_within_reach, warnings_for
 
 __all__ = ["METRICS", "Metric", "Score", "fewest_pictures", "score", "warnings_for"]
 

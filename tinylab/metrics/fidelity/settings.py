@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinylab.metrics.fidelity.names import METRICS
-from tinylab.metrics.fidelity.resampling import FEWEST, resamples_within_reach
 
-__all__ = ["Column", "columns", "same_setting", "setting_of", "warnings_for"]
+__all__ = ["FEWEST", "resamples_within_reach", "Column", "columns", "same_setting", "setting_of", "warnings_for"]
+
+FEWEST = 16  # samples below which halves say nothing
+_FEWEST_RESAMPLES = 20  # of fewer, no 95% interval can be told
+_MOST_WORK = 1e13  # floating-point operations for one interval, some minutes of one core
+_MOST_PAIRS = 250_000_000  # distances or kernel values kept at once, 2 GB
 
 _DRAWN = ("sampler", "steps", "guidance", "guidance_schedule", "temperature", "cache", "vae", "seed", "classes")
 
@@ -199,3 +203,20 @@ def _of_bias(n_generated: int, n_real: int, features: int, metrics: Sequence[str
             f"Published scores are of {_PUBLISHED:,} samples; these, of {n_generated:,}, compare only with each other."
         )
     return found
+
+
+def resamples_within_reach(metric: str, resamples: int, samples: int, real: int, features: int) -> int:
+    """How many of the `resamples` asked for are affordable; 0 where an interval would need too much time or memory.
+
+    FID and sFID cost a covariance and the eigenvalues of a matrix each time, and the number is cut to what 1e13
+    operations pay for. KID and recall keep a value for each pair of pictures, at most 250 million pairs.
+    """
+    if samples < FEWEST:
+        return 0
+    if metric in ("kid", "recall"):
+        return resamples if samples * (samples + real) <= _MOST_PAIRS else 0
+    if metric in ("fid", "sfid"):
+        side, other = sorted((features, samples // 2))
+        affordable = int(_MOST_WORK / (2 * side * side * other + 10 * side**3))
+        return min(resamples, affordable) if affordable >= min(resamples, _FEWEST_RESAMPLES) else 0
+    return resamples

@@ -18,7 +18,7 @@ from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import read_header
 from tinylab.models.adapters.adapted import HISTORY_FILE, AdaptedTransformer, adapt
 from tinylab.models.adapters.examine import sketch_transformer
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.load import pick_device
 from tinylab.paths import exists
 

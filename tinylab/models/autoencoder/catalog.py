@@ -10,7 +10,7 @@ from typing import Any
 from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import read_header
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.paths import exists
 
 __all__ = ["AutoencoderInfo", "describe_autoencoder"]

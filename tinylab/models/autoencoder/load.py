@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tinylab.errors import BadRequest
 from tinylab.files.tensor_file import read_header
 from tinylab.models.autoencoder.catalog import AutoencoderInfo, describe_autoencoder
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.load import pick_device
 
 __all__ = ["Autoencoder", "load_autoencoder"]

@@ -10,8 +10,8 @@ from typing import Any
 from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import read_header
-from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.models.diffusers.names import CLASS_NAMES, our_config, their_shapes
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.published.published_shapes import expected_shapes
 from tinylab.paths import exists
 

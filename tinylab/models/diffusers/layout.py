@@ -17,10 +17,10 @@ from tinylab.data.classes import class_names, numbered_names
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import WEIGHTS_FILE
 from tinylab.models.diffusers.folder import HISTORY_FILE, describe_diffusers, tensor_files
 from tinylab.models.diffusers.names import CLASS_NAMES, Place, places, their_config, their_shapes
 from tinylab.models.diffusers.pipeline import check_vae, pipeline_notes, write_pipeline
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.networks.layers import sincos_position_embedding
 from tinylab.models.published.float_file import write_float32
 

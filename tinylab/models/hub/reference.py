@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylab.errors import BadRequest
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.paths import exists
 
 __all__ = ["PATTERNS", "HubReference", "check_repo", "is_hub_reference", "parse_hub_reference"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinylab.errors import BadRequest, Failure
 from tinylab.files import atomic
-from tinylab.models.catalog import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.hub.reference import PATTERNS, HubReference, check_repo, parse_hub_reference
 
 if TYPE_CHECKING:

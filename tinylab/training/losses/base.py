@@ -16,11 +16,11 @@ __all__ = ["RecoveryLoss", "Outputs", "Terms", "per_sample"]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What student and teacher said of one batch of N images.
+    """What student and teacher return for one batch of N images.
 
     Attributes:
-        truth: the student's own loss on the images.
-        gap: the same terms against the teacher's output; None where no teacher was asked.
+        task_loss: the student's own loss on the images.
+        teacher_loss: the same terms against the teacher's output; None where no teacher ran.
         student, teacher: hidden states (N, T, D) at the mapped layers, in one order; empty where none were kept.
     """
 
