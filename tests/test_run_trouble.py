@@ -27,9 +27,9 @@ from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.resolve_paths import resolve_paths
 from tinylab.models.catalog import locate_model
 from tinylab.models.families import WEIGHTS_FILE
+from tinylab.runs.locks import run_lock
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status, own_process
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import damaged_runs, list_runs, new_run
 
 BY_HAND = PruneConfig.create(indices=(0, 2))
@@ -59,7 +59,7 @@ def test_a_run_that_is_held_is_refused_and_its_status_left_alone(runs: Path, tin
 def test_a_lock_dies_with_its_process(runs: Path) -> None:
     run = make_run(runs, BY_HAND, "held", state="stopped")
     script = (
-        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.run_lock import run_lock\n"
+        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.locks import run_lock\n"
         "with run_lock(Run(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(run.path)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tinylab.config import JobConfig, LoopConfig
 from tinylab.errors import BadRequest
 from tinylab.launch.devices import devices
-from tinylab.launch.queue_lock import queue_stamp
+from tinylab.runs.locks import queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status

@@ -13,8 +13,8 @@ from pathlib import Path
 from tinylab.files import atomic
 from tinylab.files.json_file import read_object
 from tinylab.paths import runs_folder
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import refuse_busy, trash_folder
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.paths import exists, runs_folder
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
 
 __all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "purge", "refuse_busy", "restore"]
 
