@@ -24,7 +24,7 @@ from multiprocessing.connection import wait
 
 from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
-from tinylab.launch.interpreter import module_command, module_environment
+from tinylab.processes import module_command, module_environment
 
 __all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tinylab.launch.fork_server import next_order, nobody_left, report_ready
 from tinylab.launch.handover import read_handover
-from tinylab.threads import share_cores
+from tinylab.processes import share_cores
 
 __all__ = ["main"]
 
