@@ -23,7 +23,7 @@ from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills, ou
 from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
-MEND = "free some and resume it, or start anew with fewer images a step"
+MEND = "free some and resume it, or start again with fewer images a step"
 SILENT = "its process ended without a word; resume it"
 
 

@@ -198,7 +198,7 @@ def test_one_damaged_run_does_not_hide_the_others(runs: Path, capsys: pytest.Cap
     assert [run.id for run in list_runs()] == ["sound"]
     assert len(damaged_runs()) == 3
     assert main(["runs"]) == 0
-    assert "config.json is damaged; start the job anew" in refusal(capsys, "resume", "no-config")
+    assert "config.json is damaged; start the job again" in refusal(capsys, "resume", "no-config")
 
 
 def test_damaged_metrics_are_one_line_and_can_be_deleted(runs: Path, tiny_folder: str) -> None:

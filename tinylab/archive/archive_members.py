@@ -1,4 +1,4 @@
-"""What an archive says it holds, judged before a byte of it is unpacked. Free of torch."""
+"""What an archive claims to hold, judged before a byte of it is unpacked. Free of torch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def members(archive: zipfile.ZipFile, packed: int, *, largest: int) -> tuple[str
         largest: bytes that it may unpack to.
 
     Raises:
-        BadRequest: says what no archive of a run has.
+        BadRequest: names what no archive of a run has.
     """
     infos = archive.infolist()
     if len(infos) > _MOST_MEMBERS:
@@ -119,7 +119,7 @@ def _shown(name: str) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """A file of which no single read takes much: the table of contents is read at once, however long it says it is."""
+    """A file of which no single read takes much: the table of contents is read at once, whatever its length."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

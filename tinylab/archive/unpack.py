@@ -1,4 +1,4 @@
-"""Taking in a run that somebody else has packed. Everything is looked at before anything of it is used.
+"""Taking in a run that somebody else has packed. Everything is checked before anything of it is used.
 
 The archive is unpacked below `.incoming/` in the runs folder, where nothing looks for runs, and moved at the end.
 """
@@ -27,9 +27,9 @@ from tinylab.runs.run import Run
 
 __all__ = ["LARGEST", "import_archive"]
 
-LARGEST = 16 * 2**30  # bytes that an archive may unpack to, unless said otherwise
+LARGEST = 16 * 2**30  # bytes that an archive may unpack to, unless set otherwise
 _CHUNK = 2**20
-_LONGEST = 240  # characters of what is said of one file
+_LONGEST = 240  # characters of a message about one file
 _SPARE = 64 * 2**20  # bytes that stay free on the disk
 _FORGOTTEN = 24 * 3600.0  # seconds after which what was being unpacked is left over from a crash
 _DONE = ("finished", "failed", "stopped", "interrupted", "created")  # all others mean that somebody works on it
@@ -60,7 +60,7 @@ def import_archive(
         run_id, found = members(archive, file.stat().st_size, largest=largest)
         incoming.mkdir(parents=True, exist_ok=True)
         _sweep(incoming)
-        _check_room(incoming, found)
+        _check_space(incoming, found)
         place = Path(tempfile.mkdtemp(dir=incoming))
         try:
             run = Run(place / (run_id or f"imported-{time.strftime('%Y%m%d-%H%M%S')}"))
@@ -74,14 +74,14 @@ def import_archive(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_room(folder: Path, found: Sequence[Member]) -> None:
+def _check_space(folder: Path, found: Sequence[Member]) -> None:
     wanted, free = sum(member.info.file_size for member in found), shutil.disk_usage(folder).free
     if wanted + _SPARE > free:
         raise Failure(f"the archive unpacks to {wanted / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some space")
 
 
 def _extract(archive: zipfile.ZipFile, found: Sequence[Member], folder: Path) -> None:
-    """Write the files, small ones that say what it is first, each checked as soon as it is there."""
+    """Write the files, small ones that describe it first, each checked as soon as it is there."""
     for name in ("", "checkpoints", "artifacts"):
         (folder / name).mkdir()
     for member in sorted(found, key=lambda member: ("/" in member.name, member.rule.form == "metrics", member.name)):
@@ -94,13 +94,13 @@ def _extract(archive: zipfile.ZipFile, found: Sequence[Member], folder: Path) ->
             else:
                 check_file(target, member.rule.form)
         except BadRequest as problem:
-            said = str(problem).replace(str(folder), "")
-            shown = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
+            text = str(problem).replace(str(folder), "")
+            shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
             raise refusal(f"cannot be taken: {shown}") from None
 
 
 def _write(archive: zipfile.ZipFile, member: Member, target: Path) -> None:
-    """Unpack one file; never more than it was said to hold."""
+    """Unpack one file; never more than it claims to hold."""
     written = 0
     with archive.open(member.info) as source, target.open("xb") as out:
         while chunk := source.read(_CHUNK):

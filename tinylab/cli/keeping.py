@@ -1,4 +1,4 @@
-"""The commands that look after runs: name, delete, restore, thin, and tell how much room they take."""
+"""The commands that look after runs: name, delete, restore, thin, and list the disk space they take."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--older-than", metavar="DAYS", type=float, help="only what was deleted that many days ago")
     command = commands.add("thin", "drop checkpoints that runs have no use for", _thin, _THIN)
     command.add_argument("runs", metavar="RUN", nargs="+", help="ids or folders of runs")
-    commands.add("disk", "tell how much room the runs take, part by part", _disk)
+    commands.add("disk", "list the disk space that runs take, part by part", _disk)
 
 
 def _name(options: argparse.Namespace) -> int:
@@ -46,10 +46,10 @@ def _name(options: argparse.Namespace) -> int:
 
     (run,) = _find([options.run])
     if options.name is None and options.notes is None:
-        said = about(run)
+        described = about(run)
     else:
-        said = describe(run, name=options.name, notes=options.notes)
-    values = {"run": run.id, "name": said.name, "notes": said.notes}
+        described = describe(run, name=options.name, notes=options.notes)
+    values = {"run": run.id, "name": described.name, "notes": described.notes}
     if options.json:
         print(json.dumps(values))
     else:

@@ -58,7 +58,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _place(run: Run) -> str:
-    """Which place in line a run has, and when it will start; "" if it has started since."""
+    """Which place in the queue a run has, and when it will start; "" if it has started since."""
     from tinylab.launch.queue import place_of
     from tinylab.reports.names import duration
 

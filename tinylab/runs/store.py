@@ -36,7 +36,7 @@ _HIDDEN = "._"  # how folders begin that are kept beside the runs, such as the t
 
 @dataclass(frozen=True)
 class Listed:
-    """A run and what its files say: its status as it was stored, and what was asked."""
+    """A run and what its files hold: its status as it was stored, and what was asked."""
 
     run: Run
     stored: Status
@@ -129,11 +129,11 @@ def find_plan(reference: str) -> DepthPlan:
 
 
 def has_words(run: Run, words: str) -> bool:
-    """Whether all of these words stand, in any order, in the run's id, name, notes, kind, state or model."""
+    """Whether all of these words are, in any order, in the run's id, name, notes, kind, state or model."""
     wanted = words.casefold().split()
     if not wanted:
         return True
-    config, said = run.config(), about(run)
+    config, called = run.config(), about(run)
     model = str(getattr(config, "model", None) or "")
-    text = "\n".join([run.id, said.name, said.notes, config.kind, run.status().state, model]).casefold()
+    text = "\n".join([run.id, called.name, called.notes, config.kind, run.status().state, model]).casefold()
     return all(word in text for word in wanted)
