@@ -6,7 +6,6 @@ The archive is unpacked below `.incoming/` in the runs folder, where nothing loo
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -24,6 +23,7 @@ from tinylab.files import atomic
 from tinylab.paths import runs_folder
 from tinylab.runs.recordings import recording
 from tinylab.runs.run import Run
+from tinylab.runs.store import move_to_free_name
 
 __all__ = ["LARGEST", "import_archive"]
 
@@ -68,8 +68,10 @@ def import_archive(
             _settle(run)
             if judge is not None:
                 judge(run)
-            _flush(run.path)
-            return _move(run.path, rename(run.id))
+            atomic.flush_folder(run.path)
+            target = move_to_free_name(run.path, runs_folder() / rename(run.id), taken=recording)
+            atomic.flush(target.parent)
+            return Run.open(target)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -131,27 +133,6 @@ def _settle(run: Run) -> None:
     if status.state not in _DONE:
         status = replace(status, state="stopped", message="it was at work when it was packed; resume it to go on")
     run.write_status(status)
-
-
-def _move(folder: Path, name: str) -> Run:
-    """Give the run its place among the others."""
-    target, count = runs_folder() / name, 1
-    while True:
-        try:
-            if not os.path.lexists(target) and recording(target.name) is None:
-                os.rename(folder, target)
-                atomic.flush(target.parent)
-                return Run.open(target)
-        except OSError:
-            if not os.path.lexists(target):
-                raise
-        count += 1
-        target = target.with_name(f"{name}-{count}")
-
-
-def _flush(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        atomic.flush(path)
 
 
 def _sweep(incoming: Path) -> None:

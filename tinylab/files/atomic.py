@@ -16,6 +16,7 @@ from tinylab.errors import Failure
 __all__ = [
     "disk_errors",
     "flush",
+    "flush_folder",
     "is_full",
     "new_file",
     "new_folder",
@@ -73,8 +74,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     os.chmod(temporary, 0o755)
     try:
         yield temporary
-        for file in [*temporary.rglob("*"), temporary]:
-            flush(file)
+        flush_folder(temporary)
         old = target.with_name(f".{target.name}-old-{os.getpid()}{_PART}")
         if target.exists():
             os.replace(target, old)
@@ -161,3 +161,9 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """The same for a folder and everything in it."""
+    for path in [*folder.rglob("*"), folder]:
+        flush(path)

@@ -202,11 +202,7 @@ def current_queue() -> Queue:
 
 def place_of(run: Run) -> Place | None:
     """The place of a run in the queue, None if it does not wait. Cheap enough for many pages that ask every second."""
-    try:
-        waits = run.stored_status().state == "queued"
-    except BadRequest:
-        return None
-    return current_queue().place(run) if waits else None
+    return current_queue().place(run) if _stored(run).state == "queued" else None
 
 
 class _RecentQueue:
@@ -284,15 +280,17 @@ class Watch:
 
 
 def _works(run: Run) -> bool:
-    try:
-        return run.status().active
-    except BadRequest:
-        return False
+    return run.status_of(_stored(run)).active
 
 
 def _ends_soon(run: Run) -> bool:
-    try:
-        left = run.stored_status().seconds_left
-    except BadRequest:
-        return False
+    left = _stored(run).seconds_left
     return left is not None and left < _SOON
+
+
+def _stored(run: Run) -> Status:
+    """The status as last written; that of a run which never began where the folder is gone."""
+    try:
+        return run.stored_status()
+    except BadRequest:
+        return Status()
