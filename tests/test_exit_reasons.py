@@ -68,7 +68,7 @@ def test_a_job_whose_packages_are_broken_says_so(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "peft.py").write_text("raise ImportError('half installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    monkeypatch.setattr(launch, "_nursery", ForkServer())
+    monkeypatch.setattr(launch, "_fork_server", ForkServer())
     said = await_word(launch.launch(short_prune(tiny_folder)))
     assert said.state == "interrupted"
     assert said.message == "its process ended with ImportError: half installed; log.txt in its folder says more"

@@ -54,7 +54,7 @@ def warm() -> ForkServer:
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """One that has not begun yet, for tests that end it."""
     fork_server = ForkServer()
-    monkeypatch.setattr(launch, "_nursery", fork_server)
+    monkeypatch.setattr(launch, "_fork_server", fork_server)
     yield fork_server
     fork_server.close()
 

@@ -90,14 +90,11 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[None]:
                 yield
 
 
-class _Outlet:
-    """Takes what a zip writes, and hands it on."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
+class _Outlet(list[bytes]):
+    """The pieces of a zip that were written and not handed on yet."""
 
     def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
+        self.append(bytes(data))
         return len(data)
 
     def flush(self) -> None:
@@ -105,6 +102,6 @@ class _Outlet:
 
     def taken(self) -> Iterator[bytes]:
         """What has come since the last time."""
-        parts, self._parts = self._parts, []
-        if parts:
-            yield b"".join(parts)
+        if self:
+            yield b"".join(self)
+            self.clear()
