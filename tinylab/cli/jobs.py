@@ -80,7 +80,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _execute(run: Run, options: argparse.Namespace) -> int:
-    from tinylab.threads import share_cores
+    from tinylab.processes import share_cores
 
     share_cores()
     from tinylab.jobs.execute import execute

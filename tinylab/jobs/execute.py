@@ -14,12 +14,12 @@ from tinylab.files import atomic
 from tinylab.jobs.checks import check, check_sharing
 from tinylab.jobs.context import CompanionContext, JobContext
 from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.processes import use_threads
 from tinylab.registry import Registry
 from tinylab.runs.exit_reasons import out_of_memory
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import new_run
-from tinylab.threads import use_threads
 from tinylab.training.trackers import check_tracking
 
 __all__ = ["JOBS", "execute", "execute_along", "start_run"]

@@ -26,11 +26,11 @@ from tinylab.jobs.snapshots import few_steps
 from tinylab.metrics.denoising import held_out_loss
 from tinylab.metrics.digit_fidelity import DigitFidelity
 from tinylab.models.load import load_model, load_reader
+from tinylab.processes import use_threads
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.replay import standard_error
 from tinylab.sampling.generate import generate
-from tinylab.threads import use_threads
 from tinylab.training.recorder import SilentRecorder
 from tinylab.training.recover import recover
 

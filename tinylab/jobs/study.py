@@ -20,10 +20,10 @@ from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
 from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model
+from tinylab.processes import use_threads
 from tinylab.pruning.exhaustive import CandidateTable, all_candidates, rank_correlation
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.threads import use_threads
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.loop import run_loop
 from tinylab.training.recorder import SilentRecorder

@@ -5,8 +5,8 @@ done so takes a hundredth, and shares its memory. Where a fork is not safe (with
 other systems than Linux), and as long as the imports are under way, the waiting process does the job itself.
 
 Both ends talk over a socket. SELF is followed by the work, a line, and then the socket closes. FORK brings a socket of
-its own, the channel: the fork says on it that it was BORN and under which number, then its work comes down it, and
-at last the waiting process says with which status it has ENDED.
+its own, the channel: the fork reports on it that it was BORN and its process number, then its work comes down it, and
+at last the waiting process reports with which status it has ENDED.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from multiprocessing.connection import wait
 
 from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
-from tinylab.launch.interpreter import module_command, module_environment
+from tinylab.processes import module_command, module_environment
 
 __all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
 
@@ -56,12 +56,12 @@ class Forked:
         with self._lock:
             if self.returncode is None:
                 try:
-                    said = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
+                    answer = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return None
                 except OSError:
-                    said = b""
-                self.returncode = _NEWS.unpack(said)[1] if len(said) == _NEWS.size else 0
+                    answer = b""
+                self.returncode = _NEWS.unpack(answer)[1] if len(answer) == _NEWS.size else 0
                 self._channel.close()
             return self.returncode
 
@@ -112,7 +112,7 @@ class ForkServer:
     def is_ready(self) -> bool:
         """Whether the process has everything imported and may fork."""
         if not self._ready and self._socket is not None:
-            with contextlib.suppress(OSError):  # it has said nothing yet
+            with contextlib.suppress(OSError):  # it has sent nothing yet
                 self._ready = self._socket.recv(1, socket.MSG_DONTWAIT) == READY
         return self._ready
 
@@ -121,7 +121,7 @@ class ForkServer:
 
         Raises:
             ConnectionError: the process that waited has died; a new one is started when this is called again.
-            Failure: the machine has no room for another process.
+            Failure: the machine takes no further process.
         """
         self.warm_up()
         assert self._socket is not None and self.process is not None
@@ -151,11 +151,11 @@ class ForkServer:
             with there:
                 socket.send_fds(fork_server, [FORK], [there.fileno()])
             channel.settimeout(_PATIENCE)
-            said = channel.recv(_NEWS.size)
+            answer = channel.recv(_NEWS.size)
             channel.settimeout(None)
-            if len(said) < _NEWS.size:
+            if len(answer) < _NEWS.size:
                 raise ConnectionResetError("nothing came of an order")
-            word, number = _NEWS.unpack(said)
+            word, number = _NEWS.unpack(answer)
             if word == _FAILED:
                 raise Failure(f"there is no room for the process of a job: {os.strerror(number)}; end others first")
             return Forked(number, channel), channel
@@ -165,7 +165,7 @@ class ForkServer:
 
 
 def report_ready(fork_server: socket.socket) -> None:
-    """Tell the app that forks may be ordered from now on."""
+    """Report to the app that forks may be ordered from now on."""
     with contextlib.suppress(OSError):  # the app is gone, which the next look shows
         fork_server.send(READY)
 
@@ -182,7 +182,7 @@ def next_order(fork_server: socket.socket) -> socket.socket | None:
         None when the app has ended: there will be no more.
     """
     forks: dict[int, socket.socket] = {}
-    with _told_of_ends() as ends:
+    with _watched_ends() as ends:
         while True:
             news = wait([fork_server, ends])
             if ends in news:
@@ -232,7 +232,7 @@ def _is_fork(channel: socket.socket, forks: dict[int, socket.socket]) -> bool:
 
 
 def _report_ends(forks: dict[int, socket.socket]) -> None:
-    """Tell the status of every fork that has ended."""
+    """Report the status of every fork that has ended."""
     for pid in list(forks):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -241,7 +241,7 @@ def _report_ends(forks: dict[int, socket.socket]) -> None:
 
 
 @contextlib.contextmanager
-def _told_of_ends() -> Iterator[int]:
+def _watched_ends() -> Iterator[int]:
     """A file that can be read from when a child has ended."""
     ends, wake = os.pipe()
     for end in (ends, wake):

@@ -1,4 +1,4 @@
-"""The line of runs that wait for a device: who is next, when, and who is at work. It reads, and starts nothing.
+"""The queue of runs that wait for a device: who is next, when, and who is at work. It reads, and starts nothing.
 
 Fair between owners: next is an owner with fewer jobs at work, then one whose runs have computed less in the last hour,
 then the one that waits longest. Among the runs of one owner, who came first goes first.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tinylab.config import JobConfig, LoopConfig
 from tinylab.errors import BadRequest
 from tinylab.launch.devices import devices
-from tinylab.launch.queue_lock import queue_stamp
+from tinylab.runs.locks import queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status
@@ -45,7 +45,7 @@ class Paces:
     """Seconds a step, by kind and model.
 
     Args:
-        runs: what was asked and how it stands, newest first; only what is finished counts.
+        runs: what was asked and its status, newest first; only what is finished counts.
     """
 
     def __init__(self, runs: Iterable[tuple[JobConfig, Status]]) -> None:
@@ -91,7 +91,7 @@ class Job:
     Attributes:
         owner: whose it is.
         seconds: how long it still computes, None where nothing is known.
-        since: when it joined the line.
+        since: when it joined the queue.
     """
 
     owner: str
@@ -101,7 +101,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Turn:
-    """Which of the jobs in line it is, and in how many seconds it starts; None where that cannot be told."""
+    """Which of the queued jobs it is, and in how many seconds it starts; None where that is unknown."""
 
     index: int
     starts: float | None
@@ -109,7 +109,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Place:
-    """A run's place in line.
+    """A run's place in the queue.
 
     Attributes:
         position: 1 for the run that starts next.
@@ -141,7 +141,7 @@ class Queue:
 
 
 def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, float], slots: int) -> list[Turn]:
-    """The order in which jobs in line will start, played through to the end: every job at work counts for its owner.
+    """The order in which queued jobs will start, played through to the end: every job at work counts for its owner.
 
     Args:
         used: the seconds that the runs of each owner have computed lately.
@@ -149,18 +149,18 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
     """
     now, known = 0.0, all(job.seconds is not None for job in working)
     spent, ends = defaultdict(float, used), [(_length(job), job.owner) for job in working]
-    lines: dict[str, deque[int]] = defaultdict(deque)  # who came first is first
+    queues: dict[str, deque[int]] = defaultdict(deque)  # who came first is first
     for index in sorted(range(len(waiting)), key=lambda index: (waiting[index].since, index)):
-        lines[waiting[index].owner].append(index)
+        queues[waiting[index].owner].append(index)
     order = []
-    while lines:
+    while queues:
         if len(ends) < slots:
             busy = Counter(owner for _, owner in ends)
-            owner = min(lines, key=lambda name: (busy[name], spent[name], waiting[lines[name][0]].since))
-            job = waiting[lines[owner][0]]
-            order.append(Turn(lines[owner].popleft(), now if known or not now else None))
-            if not lines[owner]:
-                del lines[owner]
+            owner = min(queues, key=lambda name: (busy[name], spent[name], waiting[queues[name][0]].since))
+            job = waiting[queues[owner][0]]
+            order.append(Turn(queues[owner].popleft(), now if known or not now else None))
+            if not queues[owner]:
+                del queues[owner]
             ends.append((now + _length(job), owner))
             known = known and job.seconds is not None
         else:
@@ -172,16 +172,16 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
 
 
 def read_queue() -> Queue:
-    """The line as the run folders have it at this moment."""
+    """The queue as the run folders have it at this moment."""
     runs, now = listed_runs(), time.time()
     working = [each for each in runs if each.stored.active and each.run.status_of(each.stored).active]
     waiting = [each for each in runs if each.stored.state == "queued"]
     waiting.sort(key=lambda each: (each.stored.queued, each.stored.created, each.run.id))
     paces = Paces((each.config, each.stored) for each in runs) if waiting else Paces(())
     at_work = [Job(owner_of(each.run), _left(each, paces, now)) for each in working]
-    in_line = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
+    queued = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
     slots = devices()
-    order = turns(in_line, at_work, _used(runs, now) if waiting else {}, slots)
+    order = turns(queued, at_work, _used(runs, now) if waiting else {}, slots)
     return Queue(
         waiting=tuple(waiting[turn.index].run for turn in order),
         starts=tuple(turn.starts for turn in order),
@@ -191,40 +191,36 @@ def read_queue() -> Queue:
 
 
 def queued_runs() -> list[Run]:
-    """The runs in line, in the order in which they will start."""
+    """The queued runs, in the order in which they will start."""
     return list(current_queue().waiting)
 
 
 def current_queue() -> Queue:
-    """The line as it was at most half a second ago: cheap enough for many pages that ask every second."""
+    """The queue as it was at most half a second ago: cheap enough for many pages that ask every second."""
     return _recent_queue.now()
 
 
 def place_of(run: Run) -> Place | None:
-    """The place of a run in line, None if it does not wait. Cheap enough for many pages that ask every second."""
-    try:
-        waits = run.stored_status().state == "queued"
-    except BadRequest:
-        return None
-    return current_queue().place(run) if waits else None
+    """The place of a run in the queue, None if it does not wait. Cheap enough for many pages that ask every second."""
+    return current_queue().place(run) if _stored(run).state == "queued" else None
 
 
 class _RecentQueue:
-    """The line as it was read last, read anew when it is old or somebody joined or left it."""
+    """The queue as it was read last, read again when it is old or somebody joined or left it."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()  # of many that ask at once, one reads
-        self._line, self._read, self._stamp = Queue(), 0.0, ("", 0, 0)
+        self._queue, self._read, self._stamp = Queue(), 0.0, ("", 0, 0)
 
     def now(self) -> Queue:
-        """The line, at most half a second old."""
+        """The queue, at most half a second old."""
         with self._turn:
             stamp = queue_stamp()
             if stamp != self._stamp or time.monotonic() - self._read > _FRESH:
-                self._line = read_queue()
+                self._queue = read_queue()
                 settled = time.time_ns() - max(stamp[1:]) > _TICK
                 self._read, self._stamp = time.monotonic(), stamp if settled else ("", 0, 0)
-            return self._line
+            return self._queue
 
 
 _recent_queue = _RecentQueue()
@@ -263,36 +259,38 @@ _SOON = 15.0  # seconds before its turn a job's process begins to import what it
 
 
 class Watch:
-    """Tells whether another look at the line is worth it, from the stamps and the few jobs at work alone."""
+    """Whether it is worth reading the queue again, from the stamps and the few jobs at work alone."""
 
     def __init__(self) -> None:
-        self._stamp, self._line = ("", 0, 0), Queue()
+        self._stamp, self._queue = ("", 0, 0), Queue()
 
-    def remember(self, stamp: tuple[str, int, int], queued_runs: Queue) -> None:
-        """Keep what was seen; `stamp` is of before the look."""
-        self._stamp, self._line = stamp, queued_runs
+    def remember(self, stamp: tuple[str, int, int], queue: Queue) -> None:
+        """Keep what was read; `stamp` is of before the reading."""
+        self._stamp, self._queue = stamp, queue
 
     def something_happened(self) -> bool:
-        """Whether the line has changed, or a job has ended for which somebody waits."""
+        """Whether the queue has changed, or a job has ended for which somebody waits."""
         if queue_stamp() != self._stamp:
             return True
-        return bool(self._line.waiting) and (bool(self._line.free) or not all(map(_works, self._line.working)))
+        return bool(self._queue.waiting) and (bool(self._queue.free) or not all(map(_works, self._queue.working)))
 
     def soon(self) -> bool:
         """Whether somebody waits for a job that is about to end: time to have a process ready."""
-        return bool(self._line.waiting) and any(map(_ends_soon, self._line.working))
+        return bool(self._queue.waiting) and any(map(_ends_soon, self._queue.working))
 
 
 def _works(run: Run) -> bool:
-    try:
-        return run.status().active
-    except BadRequest:
-        return False
+    return run.status_of(_stored(run)).active
 
 
 def _ends_soon(run: Run) -> bool:
-    try:
-        left = run.stored_status().seconds_left
-    except BadRequest:
-        return False
+    left = _stored(run).seconds_left
     return left is not None and left < _SOON
+
+
+def _stored(run: Run) -> Status:
+    """The status as last written; that of a run which never began where the folder is gone."""
+    try:
+        return run.stored_status()
+    except BadRequest:
+        return Status()

@@ -1,7 +1,7 @@
 """The process behind a job: `python -m tinylab.launch.worker RUN`, or in place of RUN `--wait` or `--fork`.
 
 These two first import what jobs need and then wait for orders, so that a job starts the moment it is ordered;
-`tinylab.launch.fork_server` says how. Standard input is the socket that orders come from; when that closes, they end.
+See `tinylab.launch.fork_server`. Standard input is the socket that orders come from; when that closes, they end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tinylab.launch.fork_server import next_order, nobody_left, report_ready
 from tinylab.launch.handover import read_handover
-from tinylab.threads import share_cores
+from tinylab.processes import share_cores
 
 __all__ = ["main"]
 
@@ -43,13 +43,13 @@ def main() -> int:
     from tinylab.jobs.execute import execute
     from tinylab.runs.run import Run
 
-    with contextlib.suppress(BadRequest, Failure, Stopped):  # the run's status says the same
+    with contextlib.suppress(BadRequest, Failure, Stopped):  # it is in the run's status, too
         execute(Run.open(Path(folder)))
     return 0
 
 
 def _wait_for_work(*, may_fork: bool) -> str:
-    """Import everything, then wait for an order; "" if none comes. What fails to import is said in the run's log."""
+    """Import everything, then wait for an order; "" if none comes. What fails to import is in the run's log."""
     fork_server = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -96,7 +96,7 @@ def _log_to(path: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    faulthandler.enable()  # after a crash the log says where
+    faulthandler.enable()  # after a crash the log has the place
 
 
 if __name__ == "__main__":
