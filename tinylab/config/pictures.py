@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tinylab.config.base import ClassName, JobConfig
+from tinylab.config.choices import SamplerName
 
 __all__ = ["SampleConfig", "EncodeConfig"]
 
@@ -24,9 +25,7 @@ class SampleConfig(JobConfig):
         None, description="classes to draw in turn, by number or name, as 0,three; default: all"
     )
     vae: str | None = Field(None, description="diffusers folder of the AutoencoderKL that turns latents into pictures")
-    sampler: str = Field(
-        "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
-    )
+    sampler: SamplerName = Field("auto", description="how images are sampled; auto takes the first of the family")
     steps: int = Field(50, ge=1, le=1000, description="denoising steps; of a MAR rounds, at most one a token")
     guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
     guidance_schedule: Literal["auto", "constant", "linear"] = Field(

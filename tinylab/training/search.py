@@ -12,6 +12,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
+from tinylab.config.choices import ESTIMATORS
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Draw, Objective
 from tinylab.distributed import process_group
@@ -74,7 +75,7 @@ class SearchTask:
         self.device = next(model.parameters()).device
         self.teacher = model.eval()
         self.model = copy.deepcopy(model).train()
-        self.copies = config.copies if config.estimator == "reinforce" else 1
+        self.copies = config.masks_per_image
         if config.batch_size % self.copies:
             raise BadRequest(f"batch-size {config.batch_size} is no multiple of the {self.copies} copies of an image")
         fixed = protected_blocks(self.model)
@@ -98,8 +99,9 @@ class SearchTask:
 
     def tau(self, step: int) -> float:
         """Temperature of step `step` (from 0), linear from start to end; for ReinMax 1, where alone it is exact."""
-        if self.config.estimator == "reinmax":
-            return 1.0
+        kept = ESTIMATORS.entry(self.config.estimator).tau
+        if kept is not None:
+            return kept
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 

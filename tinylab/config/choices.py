@@ -1,0 +1,214 @@
+"""What there is to choose from in a search, a recovery and in sampling: a row for each loss, warm start, estimator of
+gradients and sampler. Flags and their help, the app's menus, checks and the training itself read these rows.
+
+To add one, write the function and register it here. Free of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from tinylab.registry import Entry, Registry
+
+if TYPE_CHECKING:  # the protocols lie in higher layers, next to the code that the rows point at
+    from torch import Tensor
+
+__all__ = [
+    "ESTIMATORS",
+    "LOSSES",
+    "SAMPLERS",
+    "WARM_STARTS",
+    "EstimatorName",
+    "LossName",
+    "OneOf",
+    "SamplerName",
+    "WarmStart",
+]
+
+
+@dataclass(frozen=True)
+class LossEntry(Entry):
+    """A loss of recovery: `loss(outputs, share, config) -> Terms`, see `tinylab.training.losses`.
+
+    Attributes:
+        needs: what it is computed from: `images` alone, also the `teacher`'s output, or also the hidden `states` of
+            both models at the layers that `layer_map` pairs.
+        settings: fields of `FinetuneConfig` that it reads.
+    """
+
+    needs: Literal["images", "teacher", "states"] = "images"
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WarmStartEntry(Entry):
+    """A warm start: `start(given)`, see `tinylab.training.warm_starts`; `settings` are fields that it alone reads."""
+
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EstimatorEntry(Entry):
+    """An estimator of the gradient of mask logits: `estimator(logits, noise, tau)`, see `tinylab.pruning.estimators`.
+
+    Attributes:
+        sets: dotted path of its rule where one budget holds for all blocks; empty if it has none.
+        tau: the temperature it keeps; None for the one that falls from `tau_start` to `tau_end`.
+        copies: whether it compares several masks for each image, and is given the score function of each.
+    """
+
+    sets: str = ""
+    tau: float | None = None
+    copies: bool = False
+
+
+@dataclass(frozen=True)
+class SamplerEntry(Entry):
+    """A sampler: `sample(sampling)`, an iterator over images; `families` of models are those it can sample from."""
+
+    families: tuple[str, ...] = ()
+
+
+_LOSSES = "tinylab.training.losses"
+_WEIGHTS = ("alpha", "beta", "beta_decay", "layer_map")
+LOSSES: Registry[Callable[..., Any], LossEntry] = Registry("loss", LossEntry)
+LOSSES.register("diffusion", f"{_LOSSES}:diffusion", label="Plain", summary="learns from the images alone")
+LOSSES.register(
+    "logit",
+    f"{_LOSSES}:logit",
+    label="Logit KD",
+    summary="also from the teacher's output",
+    needs="teacher",
+    settings=("alpha",),
+)
+LOSSES.register(
+    "feature",
+    f"{_LOSSES}:feature",
+    label="Feature KD",
+    summary="also from its hidden states",
+    needs="states",
+    settings=_WEIGHTS,
+)
+LOSSES.register(
+    "masked-kd",
+    f"{_LOSSES}:masked_kd",
+    label="Masked KD",
+    summary="also from its hidden states, without their extremes",
+    needs="states",
+    settings=(*_WEIGHTS, "mask_sigma", "mask"),
+)
+LOSSES.register(
+    "normalised",
+    f"{_LOSSES}:normalised",
+    label="Normalised KD",
+    summary="also from its hidden states, each layer by its size",
+    needs="states",
+    settings=_WEIGHTS,
+)
+LOSSES.register(
+    "bksdm",
+    f"{_LOSSES}:bksdm",
+    label="BK-SDM sum",
+    summary="output and hidden states, all simply added up",
+    needs="states",
+    settings=("layer_map",),
+)
+
+_STARTS = "tinylab.training.warm_starts"
+WARM_STARTS: Registry[Callable[..., None], WarmStartEntry] = Registry("warm start", WarmStartEntry)
+WARM_STARTS.register("none", f"{_STARTS}.base:keep_weights", label="none", summary="the kept weights as they are")
+WARM_STARTS.register("mean", f"{_STARTS}.mean:start", label="mean", summary="the mean of the merged span")
+WARM_STARTS.register(
+    "linear", f"{_STARTS}.linear:start", label="linear map", summary="a linear map that stands for what was removed"
+)
+WARM_STARTS.register(
+    "align",
+    f"{_STARTS}.align:start",
+    label="block by block",
+    summary="each block by itself, from the teacher's input of its span to its output",
+    settings=("warm_steps",),
+)
+
+_ESTIMATORS = "tinylab.pruning.estimators"
+ESTIMATORS: Registry[Callable[..., Tensor], EstimatorEntry] = Registry("estimator", EstimatorEntry)
+ESTIMATORS.register(
+    "gumbel",
+    f"{_ESTIMATORS}:gumbel",
+    label="Gumbel",
+    summary="straight-through Gumbel-softmax, as published",
+    sets=f"{_ESTIMATORS}:gumbel_sets",
+)
+# ReinMax is second-order exact at tau 1 alone.
+ESTIMATORS.register(
+    "reinmax",
+    f"{_ESTIMATORS}:reinmax",
+    label="ReinMax",
+    summary="Heun's rule, exact for quadratic losses",
+    sets=f"{_ESTIMATORS}:reinmax_sets",
+    tau=1.0,
+)
+ESTIMATORS.register(
+    "reinforce",
+    f"{_ESTIMATORS}:reinforce",
+    label="REINFORCE",
+    summary="the score function, leave-one-out over copies",
+    sets=f"{_ESTIMATORS}:reinforce_sets",
+    copies=True,
+)
+
+# The first sampler of a family is its default.
+SAMPLERS: Registry[Callable[..., Iterator[Tensor]], SamplerEntry] = Registry("sampler", SamplerEntry)
+for _name, _target, _label, _family, _summary in (
+    ("ddpm", "gaussian:sample_ddpm", "DDPM", "dit", "ancestral sampling, learned variance"),
+    ("ddim", "gaussian:sample_ddim", "DDIM", "dit", "deterministic DDIM, eta 0"),
+    ("euler", "flow:sample_euler", "Euler (ODE)", "sit", "the flow's ODE, Euler steps"),
+    ("heun", "flow:sample_heun", "Heun (ODE)", "sit", "the flow's ODE, two forward passes a step"),
+    ("sde", "flow:sample_sde", "SDE", "sit", "the flow's SDE, Euler-Maruyama"),
+    ("masked", "masked:sample", "Masked tokens", "mar", "hidden tokens, a few at a time"),
+):
+    SAMPLERS.register(_name, f"tinylab.sampling.{_target}", label=_label, summary=_summary, families=(_family,))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field of a config whose value is a name in a registry, or one of a few `others`.
+
+    The registry is asked at every use: a row that was added after the import of the configs counts, too.
+    """
+
+    registry: Registry[Any, Any]
+    others: tuple[str, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """All values."""
+        return (*self.others, *self.registry.names())
+
+    def help(self) -> str:
+        """All values, each with what it stands for."""
+        shown = [
+            f"{row.name} ({', '.join((*getattr(row, 'families', ()), row.summary))})" for row in self.registry.rows()
+        ]
+        return ", ".join((*self.others, *shown))
+
+    def check(self, value: object) -> object:
+        """The value; ValueError with all names if it is none of them, worded as pydantic words it for a `Literal`."""
+        names = [repr(name) for name in self.names()]
+        if value not in self.names():
+            raise ValueError(f"Input should be {', '.join(names[:-1])} or {names[-1]}")
+        return value
+
+
+def _name_in(registry: Registry[Any, Any], *others: str) -> Any:
+    choice = OneOf(registry, others)
+    return Annotated[str, choice, BeforeValidator(choice.check)]
+
+
+if TYPE_CHECKING:
+    LossName = WarmStart = EstimatorName = SamplerName = str
+else:
+    LossName, WarmStart, EstimatorName = _name_in(LOSSES), _name_in(WARM_STARTS), _name_in(ESTIMATORS)
+    SamplerName = _name_in(SAMPLERS, "auto")
