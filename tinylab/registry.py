@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from tinylab.errors import BadRequest
 
-__all__ = ["Entry", "Registry", "load"]
+__all__ = ["Entry", "Registry", "Rows", "load"]
 
 T = TypeVar("T")
 
@@ -22,18 +22,23 @@ class Entry:
     summary: str
     label: str
 
+    @property
+    def note(self) -> str:
+        """What helps add to its name."""
+        return self.summary
+
 
 E = TypeVar("E", bound=Entry)
 
 
-class Registry(Generic[T, E]):
+class Rows(Generic[T, E]):
     """The choices of one kind, each imported on first use.
 
     Args:
-        row: the class of its entries, for a kind of which more is to be known than what `Entry` holds.
+        row: the class of its entries.
     """
 
-    def __init__(self, kind: str, row: type[E] = Entry) -> None:  # type: ignore[assignment]  # E is Entry by default
+    def __init__(self, kind: str, row: type[E]) -> None:
         self.kind, self._row = kind, row
         self._entries: dict[str, E] = {}
 
@@ -61,6 +66,13 @@ class Registry(Generic[T, E]):
         """Import and return what `name` stands for."""
         found: T = load(self.entry(name).target)
         return found
+
+
+class Registry(Rows[T, Entry]):
+    """Choices of which there is no more to know than what `Entry` holds."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind, Entry)
 
 
 def load(target: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from tinylab.registry import Entry, Registry
+from tinylab.registry import Entry, Rows
 
 if TYPE_CHECKING:  # the protocols lie in higher layers, next to the code that the rows point at
     from torch import Tensor
@@ -72,10 +72,15 @@ class SamplerEntry(Entry):
 
     families: tuple[str, ...] = ()
 
+    @property
+    def note(self) -> str:
+        """The families, and how it works."""
+        return f"{'/'.join(self.families)}: {self.summary}"
+
 
 _LOSSES = "tinylab.training.losses"
 _WEIGHTS = ("alpha", "beta", "beta_decay", "layer_map")
-LOSSES: Registry[Callable[..., Any], LossEntry] = Registry("loss", LossEntry)
+LOSSES: Rows[Callable[..., Any], LossEntry] = Rows("loss", LossEntry)
 LOSSES.register("diffusion", f"{_LOSSES}:diffusion", label="Plain", summary="learns from the images alone")
 LOSSES.register(
     "logit",
@@ -119,7 +124,7 @@ LOSSES.register(
 )
 
 _STARTS = "tinylab.training.warm_starts"
-WARM_STARTS: Registry[Callable[..., None], WarmStartEntry] = Registry("warm start", WarmStartEntry)
+WARM_STARTS: Rows[Callable[..., None], WarmStartEntry] = Rows("warm start", WarmStartEntry)
 WARM_STARTS.register("none", f"{_STARTS}.base:keep_weights", label="none", summary="the kept weights as they are")
 WARM_STARTS.register("mean", f"{_STARTS}.mean:start", label="mean", summary="the mean of the merged span")
 WARM_STARTS.register(
@@ -134,7 +139,7 @@ WARM_STARTS.register(
 )
 
 _ESTIMATORS = "tinylab.pruning.estimators"
-ESTIMATORS: Registry[Callable[..., Tensor], EstimatorEntry] = Registry("estimator", EstimatorEntry)
+ESTIMATORS: Rows[Callable[..., Tensor], EstimatorEntry] = Rows("estimator", EstimatorEntry)
 ESTIMATORS.register(
     "gumbel",
     f"{_ESTIMATORS}:gumbel",
@@ -161,7 +166,7 @@ ESTIMATORS.register(
 )
 
 # The first sampler of a family is its default.
-SAMPLERS: Registry[Callable[..., Iterator[Tensor]], SamplerEntry] = Registry("sampler", SamplerEntry)
+SAMPLERS: Rows[Callable[..., Iterator[Tensor]], SamplerEntry] = Rows("sampler", SamplerEntry)
 for _name, _target, _label, _family, _summary in (
     ("ddpm", "gaussian:sample_ddpm", "DDPM", "dit", "ancestral sampling, learned variance"),
     ("ddim", "gaussian:sample_ddim", "DDIM", "dit", "deterministic DDIM, eta 0"),
@@ -180,7 +185,7 @@ class OneOf:
     The registry is asked at every use: a row that was added after the import of the configs counts, too.
     """
 
-    registry: Registry[Any, Any]
+    registry: Rows[Any, Any]
     others: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
@@ -202,7 +207,7 @@ class OneOf:
         return value
 
 
-def _name_in(registry: Registry[Any, Any], *others: str) -> Any:
+def _name_in(registry: Rows[Any, Any], *others: str) -> Any:
     choice = OneOf(registry, others)
     return Annotated[str, choice, BeforeValidator(choice.check)]
 

@@ -139,7 +139,7 @@ class BudgetMask(MaskDistribution):
 
     def _marginals(self, theta: Tensor) -> Tensor:
         """Probability of every block to be kept, (blocks,): the derivative of the log of all weights by the logits."""
-        # m_i = d log Z / d theta_i = P(i in S), since Z = sum over S of exp(sum of theta over S) (SIMPLE, section 4).
+        # m_i = d log Z / d theta_i = P(i in S), since Z = sum over S of exp(sum of theta over S) (SIMPLE).
         # With costs of 1 every set that fits has exactly k blocks, so the m_i add up to k at every step: the search
         # moves probability between blocks and never has to be pulled back to the budget by a penalty.
         with torch.enable_grad():
@@ -159,8 +159,8 @@ class BudgetMask(MaskDistribution):
 
     def _continued(self, after: Tensor, theta: Tensor, i: int, left: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
         """Log weights (N,) of all ways to go on if block i is left out, and if it is kept; `after` is Z behind it."""
-        # Z[i][b][f] = Z[i+1][b][f] + exp(theta_i) Z[i+1][b - cost_i][1], in logs. Where a stack ends it must have kept a
-        # block (f = 1), and the next one starts from f = 0.
+        # Z[i][b][f] = Z[i+1][b][f] + exp(theta_i) Z[i+1][b - cost_i][1], in logs. Where a stack ends it must have kept
+        # a block (f = 1), and the next one starts from f = 0.
         cost, ends = self.costs[i], i in self.last
         leave = torch.where(begun == 1, after[left, 0], _NEVER) if ends else after[left, begun]
         keep = theta[i] + after[(left - cost).clamp(min=0), 0 if ends else 1]

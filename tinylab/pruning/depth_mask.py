@@ -89,7 +89,7 @@ class MaskGroup(nn.Module):
         hard = chosen.detach().round()  # D - y + y misses 0 and 1 by rounding
         if self.training:
             self.seen += hard.sum(dim=0)
-        # m = D @ options: one-hot (N, C) times all 0/1 masks (C, M) (TinyFusion, section 3.3).
+        # m = D @ options: one-hot (N, C) times all 0/1 masks (C, M) (TinyFusion, section 3).
         return chosen @ self.options, (hard * scaled.log_softmax(dim=1)).sum(dim=1)
 
     @torch.no_grad()

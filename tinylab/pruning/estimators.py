@@ -72,8 +72,8 @@ def gumbel(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
     # (the Gumbel-max trick), whatever tau is: tau changes the gradient, not what is drawn.
     soft = ((logits + noise) / tau).softmax(dim=1)
     # D - detach(y) + y has the value of the one-hot D, since a block is either there or not, and the gradient of y,
-    # dy_i / dlogits_j = y_i (1[i = j] - y_j) / tau. Far from D (large tau) it is smooth but biased; as tau falls y comes
-    # near D, the bias goes and the variance grows: so a search anneals tau from large to small.
+    # dy_i / dlogits_j = y_i (1[i = j] - y_j) / tau. Far from D (large tau) it is smooth but biased; as tau falls, y
+    # comes near D, the bias goes and the variance grows: so a search anneals tau from large to small.
     return _one_hot(soft) - soft.detach() + soft
 
 

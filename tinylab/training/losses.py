@@ -105,7 +105,7 @@ def feature(
     """As `logit`, and the mean `error` of the hidden states over the mapped layers."""
     output, features = logit(outputs, share, config), outputs.errors(error).mean(dim=0)
     # L = alpha L_kd + (1 - alpha) L_task + beta(share) mean over layers of error(h, h') (TinyFusion: Fang et al. 2024,
-    # arXiv:2412.01199, section 3.4). beta falls to zero: hidden states guide the start, but a student with fewer
+    # arXiv:2412.01199). beta falls to zero: hidden states guide the start, but a student with fewer
     # blocks need not pass through the teacher's states to give its outputs, and would be held back at the end.
     loss = output.loss + config.beta * decayed(share, config.beta_decay) * features
     return Terms(loss, {**output.parts, "features": features})
@@ -123,13 +123,13 @@ def normalised(outputs: Outputs, share: float, config: FinetuneConfig) -> Terms:
 
 def normalised_error(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared error relative to the teacher's hidden states (N, T, D), per sample (N,)."""
-    # mean (h - h')^2 / mean h'^2. Layers with large hidden states would outweigh the others by orders of magnitude; what
-    # is left is a share without a unit, 1 for h = 0.
+    # mean (h - h')^2 / mean h'^2. Layers with large hidden states would outweigh the others by orders of magnitude;
+    # what is left is a share without a unit, 1 for h = 0.
     return squared_error(student, teacher) / _per_sample(teacher.square()).clamp(min=_LEAST)
 
 
 def masked_kd(outputs: Outputs, share: float, config: FinetuneConfig) -> Terms:
-    """As `feature`, without extreme hidden values (TinyFusion, section 3.4).
+    """As `feature`, without extreme hidden values (TinyFusion).
 
     A few hidden values are huge; to pull the student's at the teacher's spoils both.
     """
