@@ -194,10 +194,7 @@ class OneOf:
 
     def help(self) -> str:
         """All values, each with what it stands for."""
-        shown = [
-            f"{row.name} ({', '.join((*getattr(row, 'families', ()), row.summary))})" for row in self.registry.rows()
-        ]
-        return ", ".join((*self.others, *shown))
+        return ", ".join((*self.others, *(f"{row.name} ({row.note})" for row in self.registry.rows())))
 
     def check(self, value: object) -> object:
         """The value; ValueError with all names if it is none of them, worded as pydantic words it for a `Literal`."""
