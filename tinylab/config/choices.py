@@ -78,92 +78,40 @@ class SamplerEntry(Entry):
         return f"{'/'.join(self.families)}: {self.summary}"
 
 
-_LOSSES = "tinylab.training.losses"
 _WEIGHTS = ("alpha", "beta", "beta_decay", "layer_map")
 LOSSES: Rows[Callable[..., Any], LossEntry] = Rows("loss", LossEntry)
-LOSSES.register("diffusion", f"{_LOSSES}:diffusion", label="Plain", summary="learns from the images alone")
-LOSSES.register(
-    "logit",
-    f"{_LOSSES}:logit",
-    label="Logit KD",
-    summary="also from the teacher's output",
-    needs="teacher",
-    settings=("alpha",),
-)
-LOSSES.register(
-    "feature",
-    f"{_LOSSES}:feature",
-    label="Feature KD",
-    summary="also from its hidden states",
-    needs="states",
-    settings=_WEIGHTS,
-)
-LOSSES.register(
-    "masked-kd",
-    f"{_LOSSES}:masked_kd",
-    label="Masked KD",
-    summary="also from its hidden states, without their extremes",
-    needs="states",
-    settings=(*_WEIGHTS, "mask_sigma", "mask"),
-)
-LOSSES.register(
-    "normalised",
-    f"{_LOSSES}:normalised",
-    label="Normalised KD",
-    summary="also from its hidden states, each layer by its size",
-    needs="states",
-    settings=_WEIGHTS,
-)
-LOSSES.register(
-    "bksdm",
-    f"{_LOSSES}:bksdm",
-    label="BK-SDM sum",
-    summary="output and hidden states, all simply added up",
-    needs="states",
-    settings=("layer_map",),
-)
+for _name, _label, _needs, _settings, _summary in (
+    ("diffusion", "Plain", "images", (), "learns from the images alone"),
+    ("logit", "Logit KD", "teacher", ("alpha",), "also from the teacher's output"),
+    ("feature", "Feature KD", "states", _WEIGHTS, "also from its hidden states"),
+    (
+        *("masked-kd", "Masked KD", "states", (*_WEIGHTS, "mask_sigma", "mask")),
+        "also from its hidden states, without their extremes",
+    ),
+    ("normalised", "Normalised KD", "states", _WEIGHTS, "also from its hidden states, each layer by its size"),
+    ("bksdm", "BK-SDM sum", "states", ("layer_map",), "output and hidden states, all simply added up"),
+):
+    _target = f"tinylab.training.losses:{_name.replace('-', '_')}"
+    LOSSES.register(_name, _target, label=_label, summary=_summary, needs=_needs, settings=_settings)
 
-_STARTS = "tinylab.training.warm_starts"
 WARM_STARTS: Rows[Callable[..., None], WarmStartEntry] = Rows("warm start", WarmStartEntry)
-WARM_STARTS.register("none", f"{_STARTS}.base:keep_weights", label="none", summary="the kept weights as they are")
-WARM_STARTS.register("mean", f"{_STARTS}.mean:start", label="mean", summary="the mean of the merged span")
-WARM_STARTS.register(
-    "linear", f"{_STARTS}.linear:start", label="linear map", summary="a linear map that stands for what was removed"
-)
-WARM_STARTS.register(
-    "align",
-    f"{_STARTS}.align:start",
-    label="block by block",
-    summary="each block by itself, from the teacher's input of its span to its output",
-    settings=("warm_steps",),
-)
+for _name, _target, _label, _settings, _summary in (
+    ("none", "base:keep_weights", "none", (), "the kept weights as they are"),
+    ("mean", "mean:start", "mean", (), "the mean of the merged span"),
+    ("linear", "linear:start", "linear map", (), "a linear map that stands for what was removed"),
+    ("align", "align:start", "block by block", ("warm_steps",), "each block learns what its span does in the teacher"),
+):
+    _target = f"tinylab.training.warm_starts.{_target}"
+    WARM_STARTS.register(_name, _target, label=_label, summary=_summary, settings=_settings)
 
-_ESTIMATORS = "tinylab.pruning.estimators"
 ESTIMATORS: Rows[Callable[..., Tensor], EstimatorEntry] = Rows("estimator", EstimatorEntry)
-ESTIMATORS.register(
-    "gumbel",
-    f"{_ESTIMATORS}:gumbel",
-    label="Gumbel",
-    summary="straight-through Gumbel-softmax, as published",
-    sets=f"{_ESTIMATORS}:gumbel_sets",
-)
-# ReinMax is second-order exact at tau 1 alone.
-ESTIMATORS.register(
-    "reinmax",
-    f"{_ESTIMATORS}:reinmax",
-    label="ReinMax",
-    summary="Heun's rule, exact for quadratic losses",
-    sets=f"{_ESTIMATORS}:reinmax_sets",
-    tau=1.0,
-)
-ESTIMATORS.register(
-    "reinforce",
-    f"{_ESTIMATORS}:reinforce",
-    label="REINFORCE",
-    summary="the score function, leave-one-out over copies",
-    sets=f"{_ESTIMATORS}:reinforce_sets",
-    copies=True,
-)
+for _name, _label, _facts, _summary in (
+    ("gumbel", "Gumbel", {}, "straight-through Gumbel-softmax, as published"),
+    ("reinmax", "ReinMax", {"tau": 1.0}, "Heun's rule, exact for quadratic losses at tau 1"),
+    ("reinforce", "REINFORCE", {"copies": True}, "the score function, leave-one-out over copies"),
+):
+    _target = f"tinylab.pruning.estimators:{_name}"
+    ESTIMATORS.register(_name, _target, label=_label, summary=_summary, sets=f"{_target}_sets", **_facts)
 
 # The first sampler of a family is its default.
 SAMPLERS: Rows[Callable[..., Iterator[Tensor]], SamplerEntry] = Rows("sampler", SamplerEntry)

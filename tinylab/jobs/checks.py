@@ -33,7 +33,7 @@ from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.models.autoencoder.catalog import describe_autoencoder
 from tinylab.models.catalog import built_in_models, describe_model, locate_model
 from tinylab.presets import finetune_config, search_config, train_config
-from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
+from tinylab.pruning.criteria import CRITERIA, DEFAULT, asked_layout, respects
 from tinylab.pruning.criteria.placement import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
@@ -212,7 +212,7 @@ def _prune(config: PruneConfig) -> None:
     else:
         method = config.method or DEFAULT
         _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
-        if method in LOOKS_AT_DATA:
+        if method in CRITERIA.names() and CRITERIA.entry(method).uses_data:
             data_for(config.data, config.model)
 
 
