@@ -18,8 +18,8 @@ from tinylab.metrics.denoising import held_out_loss, noised_batches
 from tinylab.models.adapters import adapt
 from tinylab.models.load import load_model
 from tinylab.pruning.plan import DepthPlan
-from tinylab.pruning.spans import spans
 from tinylab.pruning.surgery import apply_plan
+from tinylab.training.layer_maps import spans
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches, watched
 

@@ -212,7 +212,7 @@ def _prune(config: PruneConfig) -> None:
     else:
         method = config.method or DEFAULT
         _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
-        if method in CRITERIA.names() and CRITERIA.entry(method).uses_data:
+        if CRITERIA.entry(method).uses_data:
             data_for(config.data, config.model)
 
 

@@ -84,6 +84,9 @@ class SearchTask:
         self.ema: Ema[MaskDistribution] = Ema(self.mask, config.ema_decay)
         self.way: Way = "exact" if config.skip == "auto" else config.skip
         groups = [{"params": list(self.mask.parameters()), "lr": config.lr_mask}]
+        # min over the distribution of m of E_m [min over D of L(weights + D, m)] (TinyFusion, section 3): a mask shall
+        # be judged by the loss after fine-tuning, not right after the cut. One D (LoRA matrices or all weights) moves
+        # at every step while masks are drawn: a cheap stand-in for the fine-tuning of each, thrown away afterwards.
         moving = self._moving_weights()
         if moving:
             groups.append({"params": moving, "lr": config.lr_weights})
@@ -102,12 +105,13 @@ class SearchTask:
         kept = ESTIMATORS.entry(self.config.estimator).tau
         if kept is not None:
             return kept
+        # tau(s) = start + (end - start) s / (S - 1): from smooth, biased gradients to hard, noisy ones; see `gumbel`.
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 
     @property
     def images(self) -> int:
-        """How many different images a step looks at."""
+        """How many different images a step has."""
         return self.config.batch_size // self.copies
 
     def begin(self, step: int) -> None:
@@ -149,13 +153,15 @@ class SearchTask:
             losses = self.losses(batch.x, batch.y, batch.draw)
         loss = losses.mean()
         if self.copies > 1:
+            # dE[L]/dlogits = E[(L(m) - b) dlog p(m)/dlogits] for any b that does not depend on m (REINFORCE: Williams
+            # 1992). log p - detach(log p) is 0, so that the reported loss stays the loss.
             ahead = _leave_one_out(losses.detach().view(-1, self.copies)).flatten()
             log_probability = drawn.log_probability[rows]
             loss = loss + (ahead * (log_probability - log_probability.detach())).mean()
         return loss
 
     def losses(self, x: Tensor, y: Any, draw: Draw) -> Tensor:
-        """(N,): the model's own loss, or the mean squared distance to what the full model says."""
+        """(N,): the model's own loss, or the mean squared distance to the output of the full model."""
         if self.config.objective == "diffusion":
             return self.objective.losses(self.model, x, y, draw).loss
         with torch.no_grad():
@@ -186,7 +192,7 @@ class SearchTask:
         self.ema.update(self.mask, step)
 
     def record(self, step: int, loss: float) -> StepRecord:
-        """What the averaged logits say: see `mask_record`."""
+        """What the averaged logits have learned: see `mask_record`."""
         scalars, vectors = mask_record(self.ema.module)
         return StepRecord({"loss": loss, "tau": self.tau(step - 1), **scalars}, vectors)
 
@@ -218,6 +224,8 @@ def mask_record(mask: MaskDistribution) -> tuple[dict[str, float], dict[str, lis
 
 def _leave_one_out(losses: Tensor) -> Tensor:
     """Every loss (images, copies) minus the mean of the other copies of its image."""
+    # b_i = mean of L_j over j != i (Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free"), all with the
+    # same noised image, whose difficulty cancels: L_i - (K mean - L_i) / (K - 1) = (L_i - mean) K / (K - 1).
     copies = losses.shape[1]
     return (losses - losses.mean(dim=1, keepdim=True)) * copies / (copies - 1)
 

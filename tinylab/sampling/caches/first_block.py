@@ -15,7 +15,7 @@ from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockR
 from diffusers.hooks.hooks import CacheContext
 
 from tinylab.models.base import Denoiser
-from tinylab.sampling.caches.forwards import restored_forwards
+from tinylab.models.block_form import restored_forwards
 
 __all__ = ["first_block"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tinylab.models.base import Denoiser
-from tinylab.sampling.caches.forwards import restored_forwards
+from tinylab.models.block_form import restored_forwards
 
 __all__ = ["interval"]
 

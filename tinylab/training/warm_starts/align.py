@@ -19,7 +19,6 @@ from tinylab.errors import BadRequest
 from tinylab.metrics.denoising import NoisedBatch
 from tinylab.models.adapters.adapted import AdaptedTransformer
 from tinylab.pruning.plan import block_names
-from tinylab.pruning.spans import spans
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.loop import cosine, run_loop, set_rate
 from tinylab.training.recorder import StepRecord
@@ -83,13 +82,9 @@ def start(given: WarmUp) -> None:
 def lessons(given: WarmUp) -> list[Lesson]:
     """The spans with removed blocks; the first one of a stack begins at block 0."""
     taught, names, found = given.teacher.block_stacks(), block_names(given.plan.depth), []
-    for stack, blocks in given.student.block_stacks().items():
-        kept = given.plan.kept[stack]
-        several = spans(kept, given.plan.depth[stack], covering=True)
-        for block, index, span in zip(blocks, kept, several, strict=True):
-            if len(span) > 1:
-                first, middle, last = (taught[stack][i] for i in (span[0], index, span[-1]))
-                found.append(Lesson(names[stack][index], block, first, middle, last))
+    for stack, index, block, span in given.merged(covering=True):
+        first, middle, last = (taught[stack][i] for i in (span[0], index, span[-1]))
+        found.append(Lesson(names[stack][index], block, first, middle, last))
     return found
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from tinylab.data.order import step_generator
 from tinylab.errors import BadRequest
 from tinylab.models.networks.layers import DiTBlock, Mlp, PlainBlock
-from tinylab.pruning.spans import spans
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 from tinylab.training.warm_starts.gated_map import Gated, fit_change
@@ -97,18 +96,14 @@ def start(given: WarmUp) -> None:
 
 def merges(given: WarmUp) -> list[Merge]:
     """The spans with removed blocks."""
-    taught, found = given.teacher.block_stacks(), []
-    for stack, blocks in given.student.block_stacks().items():
-        for block, span in zip(blocks, spans(given.plan.kept[stack], given.plan.depth[stack]), strict=True):
-            kept = taught[stack][span[0]]
-            if type(kept) not in _GATES:
-                raise BadRequest(
-                    f"the warm start linear knows the blocks of DiT, SiT and MAR, not a {type(kept).__name__}; "
-                    "use --warm-start none or mean"
-                )
-            if len(span) > 1:
-                found.append(Merge(block, kept, taught[stack][span[-1]]))
-    return found
+    taught = given.teacher.block_stacks()
+    for kept in (block for blocks in taught.values() for block in blocks):
+        if type(kept) not in _GATES:
+            raise BadRequest(
+                f"the warm start linear knows the blocks of DiT, SiT and MAR, not a {type(kept).__name__}; "
+                "use --warm-start none or mean"
+            )
+    return [Merge(block, taught[stack][i], taught[stack][span[-1]]) for stack, i, block, span in given.merged()]
 
 
 @torch.no_grad()
