@@ -130,7 +130,7 @@ for _name, _target, _label, _family, _summary in (
 class OneOf:
     """Marks a field of a config whose value is a name in a registry, or one of a few `others`.
 
-    The registry is asked at every use: a row that was added after the import of the configs counts, too.
+    The registry is read at every use: a row that was added after the import of the configs counts, too.
     """
 
     registry: Rows[Any, Any]

@@ -1,4 +1,4 @@
-"""Drawing pictures, and encoding them."""
+"""Sampling images, and encoding pictures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["SampleConfig", "EncodeConfig"]
 
 
 class SampleConfig(JobConfig):
-    """Draw images, for one model or for several with the same noise, classes, guidance and steps."""
+    """Sample images, for one model or for several with the same noise, classes, guidance and steps."""
 
     kind: Literal["sample"] = "sample"
-    summary: ClassVar[str] = "draw images, side by side for several models"
+    summary: ClassVar[str] = "sample images, side by side for several models"
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     against: tuple[str, ...] = Field((), description="further models, drawn from the same noise")

@@ -21,7 +21,7 @@ class CutConfig(JobConfig):
 
     model: str | None = Field(None, description="the full model; default: the one the plan was made for")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
-    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
+    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that holds what to keep")
     run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
     indices: tuple[Block, ...] | None = Field(
         None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"

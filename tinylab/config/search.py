@@ -41,7 +41,7 @@ class SearchConfig(LoopConfig):
         "two, whose gradients are equal up to rounding, and takes the faster",
     )
     share: float = Field(0.25, gt=0, le=1, description="share of the dropped samples that sampled skip runs")
-    seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and tell what they agree on")
+    seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and report what they agree on")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
     steps: Steps = Field(250, description="optimizer steps")
     batch_size: int = Field(64, ge=1, le=65536, description="images a step, each with a mask of its own")

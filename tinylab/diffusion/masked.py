@@ -1,7 +1,6 @@
 """Masked autoregression with a diffusion loss: the objective of the published MAR (Li et al. 2024, arXiv:2406.11838).
 
-A random share of the tokens is hidden; for each hidden token the network predicts the condition of a small denoiser that
-samples it.
+A random share of the tokens is hidden; for each of them the network predicts the condition of a small denoiser.
 """
 
 from __future__ import annotations

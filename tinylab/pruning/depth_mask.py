@@ -39,7 +39,7 @@ class Drawn:
 
 
 class MaskDistribution(nn.Module, ABC):
-    """The distribution over masks that a search learns. Logits stay in fp32: in bf16 they stand still."""
+    """The distribution over masks that a search learns. Logits stay in fp32: in bf16 small steps are rounded away."""
 
     @abstractmethod
     def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: str = "gumbel") -> Drawn:
@@ -99,7 +99,7 @@ class MaskGroup(nn.Module):
 
     @torch.no_grad()
     def state(self) -> GroupState:
-        """How decided the group is; an average over steps has seen nothing itself."""
+        """How decided the group is; the average over steps has drawn nothing itself."""
         p = self.probabilities()
         return GroupState(
             confidence=p.max().item(),

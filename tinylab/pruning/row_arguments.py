@@ -84,7 +84,7 @@ def join_rows(
         after: f(x), (K, ...).
         passed: x, (N - K, ...).
         mask: m (N,), hard.
-        changes: f(x) - x of the samples that keep the block, and of those that drop it and are asked: they give the
+        changes: f(x) - x of the samples that keep the block, and of the asked ones that drop it: they give the
             gradient of the mask, <f(x) - x, gradient of the output> of every sample. None for a mask without one.
 
     Returns:

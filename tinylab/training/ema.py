@@ -33,7 +33,7 @@ class Ema(Generic[M]):
 
     @property
     def module(self) -> M:
-        """The averaged module. All processes must ask for it where weights are spread over them."""
+        """The averaged module. All processes must read it where weights are spread over them."""
         self.gather()
         return self._module
 

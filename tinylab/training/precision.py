@@ -30,7 +30,7 @@ __all__ = [
 def checkpointed_blocks(model: Denoiser) -> Iterator[None]:
     """Within the context the blocks of `model` keep their inputs alone; backward passes may come after it.
 
-    It goes around what is in place of a block's forward already, compiled code say; gates come inside the context.
+    It goes around what is in place of a block's forward already, such as compiled code; gates come inside the context.
     Hooks on a block are called once a forward pass, as ever; those on parts of it once more in the backward pass.
     """
     blocks = _blocks(model)
@@ -97,7 +97,7 @@ def models_of(task: object) -> list[Denoiser]:
 
 @contextlib.contextmanager
 def configured(models: Sequence[Denoiser], config: LoopConfig) -> Iterator[None]:
-    """Within the context the models run as `config` says; gates and backward passes come inside it.
+    """Within the context the models run by `config`; gates and backward passes come inside it.
 
     Raises:
         BadRequest: there are no blocks to compile or to compute twice.

@@ -14,7 +14,7 @@ class StepRecord:
     """What one logged step leaves behind: single numbers, and lists of numbers.
 
     Attributes:
-        times: what a clock said, `seconds` a step and the share of them spent waiting for data. They are no part of
+        times: by the clock, `seconds` a step and the share of them spent waiting for data. They are no part of
             what a resumed run repeats: trackers show them, metrics leave them out, and comparisons pass over them.
     """
 
@@ -53,7 +53,7 @@ class SilentRecorder:
         """Nothing is kept."""
 
     def progress(self, step: int, steps: int) -> None:
-        """Nobody is told."""
+        """Nothing is shown."""
 
     def should_stop(self) -> bool:
         """Never."""

@@ -101,14 +101,14 @@ def recover(
     warm_recorder: Recorder,
     on_step: Callable[[DenoiseTask, int], None] | None = None,
 ) -> Denoiser:
-    """Train `student`, which `plan` cut from `teacher`, as `config` says; its averaged weights.
+    """Train `student`, which `plan` cut from `teacher`, by `config`; its averaged weights.
 
     Goes on from the newest checkpoint; the warm start, done by then, is not done again.
 
     Args:
         checkpoints: where they lie, None for none; those of the warm start in `warm-start/` below.
-        recorder: told of the training.
-        warm_recorder: told of the warm start, where it takes steps.
+        recorder: gets the steps of the training.
+        warm_recorder: gets those of the warm start, where it takes steps.
         on_step: called after every step of the training, for snapshots.
     """
     if checkpoints is None or latest_checkpoint(checkpoints) is None:

@@ -201,7 +201,7 @@ class SearchTask:
         return self.ema.module.decision()
 
     def verdict(self) -> Verdict:
-        """Whether the search has made up its mind; only the live mask knows what was drawn."""
+        """Whether the search has decided; only the live mask has counted what was drawn."""
         drawn = self.mask.states()
         states = {name: replace(s, unseen=drawn[name].unseen) for name, s in self.ema.module.states().items()}
         return judge(states, self.config.steps)

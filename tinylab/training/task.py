@@ -1,4 +1,4 @@
-"""What the training loop asks of whatever is trained."""
+"""What the training loop needs of whatever is trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Task(Protocol):
     """What is trained, and what one step of it is.
 
     A task may have some of these, too:
-        model, teacher: `Denoiser`s whose blocks run as the config says: compiled, computed twice, in bfloat16.
+        model, teacher: `Denoiser`s whose blocks run as the config names: compiled, computed twice, in bfloat16.
         ema: the `Ema` of the model.
         leaves_parameters_out: True where a process may compute a step without some of the parameters.
     """
@@ -34,7 +34,7 @@ class Task(Protocol):
 
     @property
     def images(self) -> int:
-        """How many images a step looks at, over all processes and micro-batches."""
+        """How many images a step has, over all processes and micro-batches."""
         ...
 
     @property

@@ -116,7 +116,7 @@ for _kind, _name in ((TensorBoard, "tensorboard"), (Trackio, "trackio"), (WandB,
 
 
 def check_tracker(name: str) -> None:
-    """BadRequest if the library behind a tracker is not there; "none" needs none."""
+    """BadRequest if the library of a tracker is not installed; "none" needs none."""
     if name != "none" and importlib.util.find_spec(TRACKERS.get(name).library) is None:
         raise BadRequest(f"--tracker {name}: that library is not here; `pip install tinylab[{name}]` brings it")
 
@@ -139,7 +139,7 @@ class Tracking:
         self._tracker: Tracker | None = None
 
     def record(self, step: int, record: StepRecord) -> None:
-        """Show the single numbers of a step, and what the clock said."""
+        """Show the single numbers of a step, and its times."""
         if self._name == "none":
             return
         if self._tracker is None:

@@ -15,7 +15,7 @@ DEFAULT = "influence"
 
 @dataclass(frozen=True)
 class Method(Entry):
-    """What there is to know of a method before it is asked.
+    """What there is to know of a method before it runs.
 
     Attributes:
         rule: what it keeps or removes.
@@ -64,7 +64,7 @@ _add(
     "BK-SDM oracle",
     "first of each pair in the first half, last in the second; only half",
 )
-_add("random", "of_random:choose_random", "Random", "random blocks; --seed tells which")
+_add("random", "of_random:choose_random", "Random", "random blocks; --seed decides which")
 _add("flux-lite", "block_changes:choose_flux_lite", "Flux-Lite", "keep the largest mean squared change", "1")
 _add("l2", "block_changes:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", "1")
 _add("relative-l2", "block_changes:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", "1")

@@ -1,6 +1,6 @@
 """Every block of the student learns by itself what its span does in the teacher (PPCL: arXiv:2511.16156).
 
-A block is given the teacher's input of its span and asked for the teacher's output of it, so no error of an earlier
+A block gets the teacher's input of its span and learns the teacher's output of it, so no error of an earlier
 block reaches a later one. The error of a span is measured in shares of how far the teacher moves the hidden state
 there: 0 is the whole span, 1 is what doing nothing would leave. So a span in the deep layers, where states are large,
 counts no more than one in the first, however much of a state merely passes through. The shares are measured once,
@@ -46,11 +46,11 @@ class Lesson:
     kept: nn.Module
     last: nn.Module
 
-    def gap(self, calls: Mapping[nn.Module, Call]) -> Tensor:
-        """Mean squared error of the block's answer to the teacher's input, (); its conditions are those of `kept`."""
+    def error(self, calls: Mapping[nn.Module, Call]) -> Tensor:
+        """Mean squared error of the block's output for the teacher's input, (); its conditions are those of `kept`."""
         condition = calls[self.kept]
-        answer = self.student(calls[self.first].args[0], *condition.args[1:], **condition.kwargs)
-        return _distance(answer, calls[self.last].output)
+        output = self.student(calls[self.first].args[0], *condition.args[1:], **condition.kwargs)
+        return _distance(output, calls[self.last].output)
 
     def move(self, calls: Mapping[nn.Module, Call]) -> Tensor:
         """Mean squared change of the hidden state over the span, ()."""
@@ -65,7 +65,7 @@ def start(given: WarmUp) -> None:
 
     Raises:
         BadRequest: the model is a transformer of diffusers.
-        Stopped: after saving, when the recorder says so.
+        Stopped: after saving, when the recorder asks for it.
         Failure: the error is no longer a number.
     """
     if isinstance(given.teacher, AdaptedTransformer):
@@ -130,8 +130,9 @@ class AlignTask:
 
     def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """The mean over lessons of the error as a share of the span's move."""
-        calls = self._shown(batch)
-        errors = torch.stack([lesson.gap(calls) for lesson in self.lessons]) / self.moves
+        calls = self._teacher_calls(batch)
+        # Mean over spans of E|f(h_in) - h_out|^2 / E|h_out - h_in|^2, all h from the teacher.
+        errors = torch.stack([lesson.error(calls) for lesson in self.lessons]) / self.moves
         self._errors.append(errors.detach())
         return errors.mean()
 
@@ -141,11 +142,11 @@ class AlignTask:
     def record(self, step: int, loss: float) -> StepRecord:
         """The mean share as `loss`, that of every span as `span/BLOCK`, and the learning rate."""
         shares = torch.stack(self._errors).mean(dim=0).tolist()
-        several = {f"span/{lesson.name}": share for lesson, share in zip(self.lessons, shares, strict=True)}
-        return StepRecord({"loss": loss, **several, "lr": self._rate})
+        spans = {f"span/{lesson.name}": share for lesson, share in zip(self.lessons, shares, strict=True)}
+        return StepRecord({"loss": loss, **spans, "lr": self._rate})
 
     @torch.no_grad()
-    def _shown(self, batch: TrainBatch | NoisedBatch) -> dict[nn.Module, Call]:
+    def _teacher_calls(self, batch: TrainBatch | NoisedBatch) -> dict[nn.Module, Call]:
         """The calls of the teacher's blocks for a batch."""
         with watched(self._watched) as calls:
             self.given.objective.forward(self.teacher, batch.x, batch.y, batch.draw)
@@ -156,7 +157,7 @@ class AlignTask:
         """How far each span moves the hidden state, a mean over the calibration images."""
         total, images = torch.zeros(len(self.lessons), device=self.device), 0
         for batch in calibration_batches(self.given):
-            calls = self._shown(batch)
+            calls = self._teacher_calls(batch)
             total += len(batch.x) * torch.stack([lesson.move(calls) for lesson in self.lessons])
             images += len(batch.x)
         return (total / images).clamp(min=_LEAST_MOVE)
