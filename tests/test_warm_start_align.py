@@ -14,7 +14,7 @@ from warming import CONFIG, FAMILIES, KEPT, BuildTiny, changed, copied, hooks, w
 from tinylab.errors import Stopped
 from tinylab.models.base import Denoiser
 from tinylab.training.checkpointing import latest_checkpoint
-from tinylab.training.loop import cosine
+from tinylab.training.task import cosine
 from tinylab.training.warm_starts import WarmUp, align
 from tinylab.training.warm_starts.calibration import calibration_batches, watched
 

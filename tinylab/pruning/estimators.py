@@ -8,7 +8,7 @@ for the options of a group, and one, called `…_sets`, for the sets of blocks t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,21 +31,13 @@ __all__ = [
 ]
 
 
-class Estimator(Protocol):
-    """Draws one option a sample."""
-
-    def __call__(self, logits: Tensor, noise: Tensor, tau: float) -> Tensor:
-        """One-hot rows (N, C), with a gradient for the logits (N or 1, C); Gumbel `noise` is (N, C)."""
-        ...
-
-
-class SetsRule(Protocol):
-    """Gives the gradient of drawn sets of blocks."""
-
-    def __call__(self, sets: Tensor, theta: Tensor, tau: float, marginals: Callable[[Tensor], Tensor]) -> Tensor:
-        """Something (N, blocks) whose gradient for the logits theta (blocks,) stands in for that of the drawn `sets`,
-        (N, blocks) of 0 and 1; `marginals` gives the probability of every block to be kept under some logits."""
-        ...
+# (logits (N or 1, C), Gumbel noise (N, C), tau) -> one option a sample: one-hot rows (N, C), with a gradient for the
+# logits.
+Estimator = Callable[[Tensor, Tensor, float], Tensor]
+# (sets (N, blocks) of 0 and 1, logits theta (blocks,), tau, marginals) -> something (N, blocks) whose gradient for
+# theta takes the place of that of the drawn sets; `marginals` gives the probability of every block to be kept under
+# some theta.
+SetsRule = Callable[[Tensor, Tensor, float, Callable[[Tensor], Tensor]], Tensor]
 
 
 def sets_rule(name: str) -> SetsRule:

@@ -27,7 +27,7 @@ from tinylab.training.prefetch import Reader, prefetch
 from tinylab.training.recorder import Recorder
 from tinylab.training.task import Task
 
-__all__ = ["LoopTimes", "Task", "cosine", "run_loop", "set_rate"]
+__all__ = ["LoopTimes", "run_loop"]
 
 
 @dataclass(frozen=True)
@@ -171,20 +171,6 @@ def _bring_up_to_date(task: Task) -> None:
     ema = getattr(task, "ema", None)
     if ema is not None:
         ema.gather()
-
-
-def cosine(step: int, steps: int, *, warmup: int, floor: float) -> float:
-    """Learning-rate factor: linear warm-up to 1, then a half cosine down to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    share = (step - warmup) / max(1, steps - warmup)
-    return floor + (1 - floor) * 0.5 * (1 + torch.cos(torch.tensor(share * torch.pi)).item())
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group the learning rate `rate`."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def _finite(loss: float, broken: Tensor, step: int) -> None:

@@ -24,37 +24,21 @@ class StepRecord:
 
 
 class Recorder(Protocol):
-    """Where a loop reports to; the run folder implements it."""
+    """Where a loop reports to; the run folder implements it. What is not implemented keeps nothing and never stops."""
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`: the job goes on from there."""
-        ...
 
     def record(self, step: int, record: StepRecord) -> None:
         """Keep the record of one logged step."""
-        ...
 
     def progress(self, step: int, steps: int) -> None:
         """Called after every step."""
-        ...
 
     def should_stop(self) -> bool:
         """True once somebody asked the job to stop."""
-        ...
-
-
-class SilentRecorder:
-    """For work that is too short to watch: keeps nothing and never stops."""
-
-    def rewind(self, step: int) -> None:
-        """Nothing was kept."""
-
-    def record(self, step: int, record: StepRecord) -> None:
-        """Nothing is kept."""
-
-    def progress(self, step: int, steps: int) -> None:
-        """Nothing is shown."""
-
-    def should_stop(self) -> bool:
-        """Never."""
         return False
+
+
+class SilentRecorder(Recorder):
+    """For work that is too short to watch."""

@@ -29,6 +29,7 @@ from tinylab.training.ema import Ema
 from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.shares import rows_of
+from tinylab.training.task import Task
 
 __all__ = ["SearchTask", "add_lora", "mask_record"]
 
@@ -47,7 +48,7 @@ def add_lora(model: Denoiser, *, rank: int, alpha: int) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-class SearchTask:
+class SearchTask(Task):
     """Mask logits and a stand-in for the fine-tuning to come, trained on the model's own objective.
 
     Works on a copy: the weights that moved along are thrown away after the search, as published.

@@ -20,8 +20,9 @@ from tinylab.metrics.denoising import NoisedBatch
 from tinylab.models.adapters.adapted import AdaptedTransformer
 from tinylab.pruning.plan import block_names
 from tinylab.training.batches import TrainBatch, denoise_batch
-from tinylab.training.loop import cosine, run_loop, set_rate
+from tinylab.training.loop import run_loop
 from tinylab.training.recorder import StepRecord
+from tinylab.training.task import Task
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 
@@ -75,8 +76,8 @@ def start(given: WarmUp) -> None:
         )
     found = lessons(given)
     if found:
-        config = given.config.model_copy(update={"steps": given.config.warm_steps})
-        run_loop(AlignTask(given, found), config, given.checkpoints, given.recorder)
+        task = AlignTask(given, found)
+        run_loop(task, task.config, given.checkpoints, given.recorder)
 
 
 def lessons(given: WarmUp) -> list[Lesson]:
@@ -88,31 +89,26 @@ def lessons(given: WarmUp) -> list[Lesson]:
     return found
 
 
-class AlignTask:
+class AlignTask(Task):
     """All lessons at once, from one pass of the teacher a step. Embedders, head and other blocks stay as they are."""
 
     def __init__(self, given: WarmUp, found: Sequence[Lesson]) -> None:
-        self.given, self.config, self.lessons = given, given.config, found
+        self.given, self.lessons = given, found
+        self.config = given.config.model_copy(update={"steps": given.config.warm_steps})
+        self.peak_rate, self.floor = given.config.rate, given.config.lr_floor
         self.model, self.teacher = given.student, given.teacher.eval()
         self.device = next(given.teacher.parameters()).device
         blocks = nn.ModuleList(lesson.student for lesson in found)
         trainable = [p for p in blocks.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trainable, lr=self.config.rate, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(trainable, lr=self.peak_rate, weight_decay=0.0, fused=True)
         self.modules = {"blocks": blocks}
         self._watched = [block for lesson in found for block in (lesson.first, lesson.kept, lesson.last)]
         self.moves = self._moves()  # (lessons,)
         self._errors: list[Tensor] = []  # of the parts of a step
 
-    @property
-    def images(self) -> int:
-        """Images of a step."""
-        return self.config.batch_size
-
     def begin(self, step: int) -> None:
         """Set the learning rate of the step."""
-        config = self.config
-        self._rate = config.rate * cosine(step, config.warm_steps, warmup=config.warmup, floor=config.lr_floor)
-        set_rate(self.optimizer, self._rate)
+        super().begin(step)
         self._errors = []
 
     def batch(self, step: int, rows: slice) -> TrainBatch:
@@ -136,14 +132,11 @@ class AlignTask:
         self._errors.append(errors.detach())
         return errors.mean()
 
-    def after_update(self, step: int) -> None:
-        """Nothing is averaged."""
-
     def record(self, step: int, loss: float) -> StepRecord:
         """The mean share as `loss`, that of every span as `span/BLOCK`, and the learning rate."""
         shares = torch.stack(self._errors).mean(dim=0).tolist()
         spans = {f"span/{lesson.name}": share for lesson, share in zip(self.lessons, shares, strict=True)}
-        return StepRecord({"loss": loss, **spans, "lr": self._rate})
+        return StepRecord({"loss": loss, **spans, "lr": self.rate})
 
     @torch.no_grad()
     def _teacher_calls(self, batch: TrainBatch | NoisedBatch) -> dict[nn.Module, Call]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tinylab.training.layer_maps import spans
 
@@ -53,10 +53,7 @@ class WarmUp:
                     yield stack, index, block, span
 
 
-class WarmStartRule(Protocol):
-    """Changes the student's blocks in place, and nothing else."""
-
-    def __call__(self, given: WarmUp) -> None: ...
+WarmStartRule = Callable[[WarmUp], None]  # changes the student's blocks in place, and nothing else
 
 
 def keep_weights(given: WarmUp) -> None:
