@@ -115,7 +115,7 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
 
 
 def _methods(options: argparse.Namespace) -> int:
-    from tinylab.pruning.criteria import METHODS
+    from tinylab.pruning.criteria import CRITERIA
 
-    rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in METHODS.values()]
+    rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in CRITERIA.rows()]
     return print_rows(rows, options)

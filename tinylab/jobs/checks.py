@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from tinylab.config import (
     CompareConfig,
@@ -21,7 +21,8 @@ from tinylab.config import (
     StudyConfig,
     TrainConfig,
 )
-from tinylab.config.recovery import CutConfig, LossName
+from tinylab.config.choices import LOSSES
+from tinylab.config.recovery import CutConfig
 from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
@@ -32,7 +33,7 @@ from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.models.autoencoder.catalog import describe_autoencoder
 from tinylab.models.catalog import built_in_models, describe_model, locate_model
 from tinylab.presets import finetune_config, search_config, train_config
-from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
+from tinylab.pruning.criteria import CRITERIA, DEFAULT, asked_layout, respects
 from tinylab.pruning.criteria.placement import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
@@ -72,8 +73,8 @@ def recipe_config(text: str, config: RecipesConfig, seed: int) -> FinetuneConfig
         BadRequest: an unknown loss or field, or a value that cannot be.
     """
     loss, _, rest = text.partition(":")
-    if loss not in get_args(LossName):
-        raise BadRequest(f"unknown loss {loss!r} in recipe {text!r}; choose one of: {', '.join(get_args(LossName))}")
+    if loss not in LOSSES.names():
+        raise BadRequest(f"unknown loss {loss!r} in recipe {text!r}; choose one of: {', '.join(LOSSES.names())}")
     values: dict[str, Any] = {**_BARE, **{name: getattr(config, name) for name in _SHARED}}
     for part in filter(None, rest.split("+")):
         name, equals, value = part.partition("=")
@@ -96,7 +97,7 @@ def check_sharing(config: JobConfig, processes: int) -> None:
             f"({several} and {SHARED_KINDS[-1]} take several)"
         )
     if isinstance(config, LoopConfig):
-        copies = config.copies if isinstance(config, SearchConfig) and config.estimator == "reinforce" else 1
+        copies = config.masks_per_image if isinstance(config, SearchConfig) else 1
         check_shares(config.batch_size, processes=processes, accumulation=config.accumulation, copies=copies)
 
 
@@ -181,8 +182,10 @@ def _search(config: SearchConfig) -> None:
     search_config(config.preset)
     data_for(config.data, config.model)
     Layout.parse(config.pattern, describe_model(config.model).depth)
-    if config.estimator == "reinforce" and config.batch_size % config.copies:
-        raise BadRequest(f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for reinforce")
+    if config.batch_size % config.masks_per_image:
+        raise BadRequest(
+            f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for {config.estimator}"
+        )
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
@@ -209,7 +212,7 @@ def _prune(config: PruneConfig) -> None:
     else:
         method = config.method or DEFAULT
         _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
-        if method in LOOKS_AT_DATA:
+        if CRITERIA.entry(method).uses_data:
             data_for(config.data, config.model)
 
 

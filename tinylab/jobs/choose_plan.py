@@ -12,7 +12,7 @@ from tinylab.jobs.context import JobContext
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
 from tinylab.models.load import save_model
-from tinylab.pruning.criteria import CRITERIA, METHODS, Request
+from tinylab.pruning.criteria import CRITERIA, Request
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
@@ -68,7 +68,7 @@ def choose_plan(
     details: dict[str, Any] = {"seed": seed, "keep": sum(map(len, choice.kept.values())), "pattern": str(layout)}
     if choice.scores:
         details |= {"scores": choice.scores, "samples": samples}
-    if METHODS[method].forwards == "R":
+    if CRITERIA.entry(method).forwards == "R":
         details |= {"draws": draws, "samples": samples}
     return DepthPlan(choice.kept, layout.depth, method, model=name, details=details)
 
