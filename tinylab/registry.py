@@ -8,9 +8,16 @@ from typing import Any, Generic, TypeVar
 
 from tinylab.errors import BadRequest
 
-__all__ = ["Entry", "Registry"]
+__all__ = ["Entry", "Registry", "load"]
 
 T = TypeVar("T")
+
+
+def load(target: str) -> Any:
+    """Import what a dotted path names: `package.module`, or `package.module:attribute`."""
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,4 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Import and return what `name` stands for."""
-        module, _, attribute = self.entry(name).target.partition(":")
-        found: Any = importlib.import_module(module)
-        return getattr(found, attribute) if attribute else found
+        return load(self.entry(name).target)

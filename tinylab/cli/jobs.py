@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
-from tinylab.cli.cost_table import print_costs, print_evaluation
 from tinylab.cli.fields import add_fields, config_of
-from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.output import print_rows
 from tinylab.cli.shared import shared
-from tinylab.cli.table import print_comparison, print_recipes
-from tinylab.config import config_types
+from tinylab.config import KINDS, kind_of
 from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.registry import load
 
 if TYPE_CHECKING:
     from tinylab.runs.run import Run
 
-__all__ = ["add_resume", "add_to"]
+__all__ = ["add_resume", "add_to", "print_methods"]
 
 
 def add_to(commands: Commands) -> None:
     """One command a kind of job."""
-    for kind, config in config_types().items():
-        command = commands.add(kind, config.summary, shared(_job), description=config.__doc__)
-        command.set_defaults(config=config)
+    for name, kind in KINDS.items():
+        config = kind.config
+        command = commands.add(name, config.summary, shared(_job), description=config.__doc__)
+        command.set_defaults(config=config, kind=kind)
         command.add_argument("--out", metavar="DIR", help="run folder to make (default: a new one below runs/)")
         command.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
         command.add_argument("--quiet", action="store_true", help="no progress bar")
-        if kind == "prune":
+        if kind.listed:
             command.add_argument("--list", action="store_true", help="list the methods and stop")
         add_fields(command, config)
 
@@ -46,7 +46,7 @@ def add_resume(commands: Commands) -> None:
 
 def _job(options: argparse.Namespace) -> int:
     if getattr(options, "list", False):
-        return _methods(options)
+        return load(options.kind.listed)(options)
     from tinylab.jobs.checks import check, on_own_device
 
     config = on_own_device(config_of(options), process_group().size)
@@ -101,20 +101,12 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
     if options.json:
         print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
         return
-    kind = run.config().kind
-    show = {"compare": print_comparison, "recipes": print_recipes}.get(kind)
-    if show is not None:
-        show(result)
-    elif kind == "evaluate":
-        print_evaluation(run, result)
-    elif kind == "cost":
-        print_costs(result)
-    else:
-        print_values(result)
+    load(kind_of(run.config()).printed)(result)
     print(f"run: {run.path}")
 
 
-def _methods(options: argparse.Namespace) -> int:
+def print_methods(options: argparse.Namespace) -> int:
+    """Every method of choosing blocks: its rule, what it needs and what it costs."""
     from tinylab.pruning.criteria import METHODS
 
     rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in METHODS.values()]

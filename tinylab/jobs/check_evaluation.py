@@ -17,8 +17,9 @@ from tinylab.sampling import sampler_for
 from tinylab.sampling.caches import check_cache, parse_cache
 
 __all__ = [
-    "check_sampling",
     "check_evaluation",
+    "check_sample",
+    "check_sampling",
     "classes_of",
     "extractor_of",
     "metrics_of",
@@ -45,6 +46,11 @@ def check_sampling(config: SampleConfig | EvaluateConfig, names: Sequence[str]) 
         if config.vae is not None:
             describe_autoencoder(config.vae).check_fits(models[0].sample_shape, names[0])
     return models
+
+
+def check_sample(config: SampleConfig) -> None:
+    """BadRequest unless all models can draw as asked, and draw alike."""
+    check_sampling(config, (config.model, *config.against))
 
 
 def classes_of(config: SampleConfig | EvaluateConfig, model: ModelInfo) -> tuple[int, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from tinylab.config import (
+    KINDS,
     CompareConfig,
     EncodeConfig,
     FinetuneConfig,
@@ -16,17 +17,15 @@ from tinylab.config import (
     LoopConfig,
     PruneConfig,
     RecipesConfig,
-    SampleConfig,
     SearchConfig,
     StudyConfig,
     TrainConfig,
+    kind_of,
 )
 from tinylab.config.recovery import CutConfig, LossName
 from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
-from tinylab.jobs.check_costs import check_costs
-from tinylab.jobs.check_evaluation import check_evaluation, check_sampling
 from tinylab.jobs.contenders import check_contenders
 from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.models.autoencoder.catalog import describe_autoencoder
@@ -37,13 +36,13 @@ from tinylab.pruning.criteria.placement import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
+from tinylab.registry import load
 from tinylab.runs.store import find_plan
 from tinylab.training.layer_maps import layer_map
 from tinylab.training.shares import check_shares
 from tinylab.training.trackers import check_tracking
 
 __all__ = [
-    "SHARED_KINDS",
     "blocks_compared",
     "blocks_to_keep",
     "check",
@@ -84,16 +83,13 @@ def recipe_config(text: str, config: RecipesConfig, seed: int) -> FinetuneConfig
     return FinetuneConfig.create(**values, loss=loss, seed=seed, snapshot_every=0)
 
 
-SHARED_KINDS = ("train", "search", "finetune", "evaluate")
-
-
 def check_sharing(config: JobConfig, processes: int) -> None:
     """BadRequest unless this many processes can do the job."""
-    if processes > 1 and config.kind not in SHARED_KINDS:
-        several = ", ".join(SHARED_KINDS[:-1])
+    if processes > 1 and not kind_of(config).shared:
+        *several, last = (name for name, kind in KINDS.items() if kind.shared)
         raise BadRequest(
             f"{config.kind} runs in one process, not {processes}: start it without a launcher "
-            f"({several} and {SHARED_KINDS[-1]} take several)"
+            f"({', '.join(several)} and {last} take several)"
         )
     if isinstance(config, LoopConfig):
         copies = config.copies if isinstance(config, SearchConfig) and config.estimator == "reinforce" else 1
@@ -125,7 +121,7 @@ def check(config: JobConfig) -> None:
     """Raise BadRequest for whatever is known to be wrong from the config and the folders it names."""
     check_sharing(config, processes=1)
     check_tracking(config)
-    _CHECKS[config.kind](config)
+    load(kind_of(config).check)(config)
 
 
 def data_if_any(reference: str, model: str) -> str | None:
@@ -173,11 +169,11 @@ def recovery_source(config: CutConfig) -> tuple[str, DepthPlan]:
     return model, replace(plan, model=model)
 
 
-def _train(config: TrainConfig) -> None:
+def check_train(config: TrainConfig) -> None:
     train_config(config.preset)
 
 
-def _search(config: SearchConfig) -> None:
+def check_search(config: SearchConfig) -> None:
     search_config(config.preset)
     data_for(config.data, config.model)
     Layout.parse(config.pattern, describe_model(config.model).depth)
@@ -187,7 +183,7 @@ def _search(config: SearchConfig) -> None:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
 
-def _prune(config: PruneConfig) -> None:
+def check_prune(config: PruneConfig) -> None:
     depth = describe_model(config.model).depth
     data_if_any(config.data, config.model)
     if config.method is not None:
@@ -236,7 +232,7 @@ def _check_method(method: str, layout: Layout, depth: dict[str, int]) -> None:
         check_layout(layout)
 
 
-def _finetune(config: FinetuneConfig) -> None:
+def check_finetune(config: FinetuneConfig) -> None:
     model, plan = recovery_source(config)
     finetune_config(config.recipe)
     data_for(config.data, model)
@@ -251,7 +247,7 @@ def _check_scored(config: FinetuneConfig | RecipesConfig) -> None:
         raise BadRequest(f"scored-samples: score {_LEAST_SCORED} or more, or 0 for none (got {config.scored_samples})")
 
 
-def _recipes(config: RecipesConfig) -> None:
+def check_recipes(config: RecipesConfig) -> None:
     _check_scored(config)
     model, plan = recovery_source(config)
     data_for(config.data, model)
@@ -264,11 +260,7 @@ def _recipes(config: RecipesConfig) -> None:
         layer_map(plan, recipe_config(recipe, config, 0).layer_map)
 
 
-def _sample(config: SampleConfig) -> None:
-    check_sampling(config, (config.model, *config.against))
-
-
-def _compare(config: CompareConfig) -> None:
+def check_compare(config: CompareConfig) -> None:
     depth = describe_model(config.model).depth
     data_for(config.data, config.model)
     plans = [find_plan(reference) for reference in config.plans]
@@ -291,29 +283,14 @@ def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: di
     return blocks_to_keep(totals.pop() if totals else 0, depth)
 
 
-def _study(config: StudyConfig) -> None:
+def check_study(config: StudyConfig) -> None:
     depth = describe_model(config.model).depth
     data_for(config.data, config.model)
     check_number(depth, blocks_to_keep(config.keep, depth))
 
 
-def _encode(config: EncodeConfig) -> None:
+def check_encode(config: EncodeConfig) -> None:
     describe_autoencoder(config.vae).latent_shape(config.size)
     if not config.data:
         raise BadRequest("no pictures given; name their folder with --data DIR")
     check_pictures(Path(config.data))
-
-
-_CHECKS: dict[str, Callable] = {
-    "train": _train,
-    "search": _search,
-    "prune": _prune,
-    "finetune": _finetune,
-    "recipes": _recipes,
-    "sample": _sample,
-    "evaluate": check_evaluation,
-    "cost": check_costs,
-    "compare": _compare,
-    "study": _study,
-    "encode": _encode,
-}

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinylab.config import JobConfig
+from tinylab.config import JobConfig, kind_of
 from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.files import atomic
 from tinylab.jobs.checks import check, check_sharing
 from tinylab.jobs.context import CompanionContext, JobContext
 from tinylab.jobs.resolve_paths import resolve_paths
-from tinylab.registry import Registry
+from tinylab.registry import load
 from tinylab.runs.exit_reasons import out_of_memory
 from tinylab.runs.run import Run
 from tinylab.runs.run_lock import run_lock
@@ -22,12 +22,7 @@ from tinylab.runs.store import new_run
 from tinylab.threads import use_threads
 from tinylab.training.trackers import check_tracking
 
-__all__ = ["JOBS", "execute", "execute_along", "start_run"]
-
-JOBS: Registry = Registry("job")
-_KINDS = ("train", "search", "prune", "finetune", "sample", "evaluate", "cost", "compare", "study", "recipes", "encode")
-for _kind in _KINDS:
-    JOBS.register(_kind, f"tinylab.jobs.{_kind}", summary=f"the {_kind} job")
+__all__ = ["execute", "execute_along", "start_run"]
 
 
 def start_run(config: JobConfig, path: Path | None = None) -> Run:
@@ -69,14 +64,14 @@ def execute_along(run: Run) -> None:
     config, context = run.config(), CompanionContext(run)
     with context.signals():
         use_threads(config.threads)
-        JOBS.get(config.kind).run(config, context)
+        load(kind_of(config).run)(config, context)
 
 
 def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
     with context.signals():  # to the end: a launcher that ends all processes must not keep the last status from disk
         try:
             use_threads(config.threads)
-            result = JOBS.get(config.kind).run(config, context)
+            result = load(kind_of(config).run)(config, context)
             context.run.write_result(result)
         except Stopped as stop:
             context.finish("stopped", str(stop))

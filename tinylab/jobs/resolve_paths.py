@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tinylab.config import EncodeConfig, JobConfig
+from tinylab.config import JobConfig, kind_of
 from tinylab.data.catalog import DIGITS, locate_latents
 from tinylab.models.catalog import built_in_models, locate_model
 from tinylab.models.hub.reference import is_hub_reference
@@ -22,9 +22,9 @@ C = TypeVar("C", bound=JobConfig)
 def resolve_paths(config: C) -> C:
     """The config with paths and runs as absolute paths: a resumed run finds them from any working folder."""
     changes: dict[str, object] = {}
-    for name in _PLACES:
+    files = dict.fromkeys(kind_of(config).files, _path_place)
+    for name, place in {**_PLACES, **files}.items():
         value = getattr(config, name, None)
-        place = _path_place if isinstance(config, EncodeConfig) else _PLACES[name]
         if isinstance(value, str):
             changes[name] = _absolute(value, place)
         elif value:
@@ -74,7 +74,6 @@ def _study_place(reference: str) -> Path | None:
 
 
 _PLACES: dict[str, Callable[[str], Path | None]] = {
-    **{"images": _path_place, "reference": _path_place, "weights": _path_place},
-    **{"model": _model_place, "against": _model_place, "data": _data_place, "vae": _path_place},
+    **{"model": _model_place, "against": _model_place, "data": _data_place},
     **{"plan": _run_place, "plans": _run_place, "run": _run_place, "study": _study_place, "known": _study_place},
 }
