@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tinylab.config import KINDS, CompareConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.compare.cell import standard_error
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run

@@ -12,7 +12,7 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, TrainConfig, kind_of
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model

@@ -18,6 +18,7 @@ from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.registry import load
 
 if TYPE_CHECKING:
+    from tinylab.jobs.facts import Facts
     from tinylab.runs.run import Run
 
 __all__ = ["add_resume", "add_to", "print_methods"]
@@ -47,19 +48,19 @@ def add_resume(commands: Commands) -> None:
 def _job(options: argparse.Namespace) -> int:
     if getattr(options, "list", False):
         return load(options.kind.listed)(options)
-    from tinylab.jobs.checks import check, on_own_device
+    from tinylab.jobs.admission import admit, check, on_own_device
 
-    config = on_own_device(config_of(options), process_group().size)
-    check(config)
+    processes = process_group().size
+    config = on_own_device(config_of(options), processes)
     if options.dry_run:
+        check(config, processes)
         print(config.to_json(), end="")
         return 0
-    from tinylab.jobs.execute import start_run
-
-    run = start_run(config, Path(options.out) if options.out else None)
+    admitted = admit(config, processes)
+    run = admitted.create_run(Path(options.out) if options.out else None)
     print(f"{config.kind}: writing to {run.path}", file=sys.stderr)
     try:
-        return _execute(run, options)
+        return _execute(run, options, admitted.facts)
     except BadRequest:
         run.discard_unused()
         raise
@@ -79,14 +80,14 @@ def _resume(options: argparse.Namespace) -> int:
     return _execute(run, options)
 
 
-def _execute(run: Run, options: argparse.Namespace) -> int:
+def _execute(run: Run, options: argparse.Namespace, facts: Facts | None = None) -> int:
     from tinylab.threads import share_cores
 
     share_cores()
     from tinylab.jobs.execute import execute
 
     try:
-        result = execute(run, quiet=options.quiet)
+        result = execute(run, quiet=options.quiet, facts=facts)
     except Stopped as stop:
         raise Stopped(f"{stop}; go on with `tinylab resume {run.path}`") from None
     except (BadRequest, Failure):

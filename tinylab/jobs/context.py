@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tinylab.errors import Stopped
 from tinylab.files import atomic
+from tinylab.jobs.facts import Facts
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.run import STOP, Run, own_process
 from tinylab.training.recorder import StepRecord
@@ -29,6 +30,7 @@ class JobContext:
     Where it runs in a thread, which gets no signals, a file in the run's folder does.
 
     Attributes:
+        facts: what is known of the models and data that the job names.
         main: whether this process writes what the job leaves behind. Of several at one job a single one does; the
             others have a `CompanionContext`, and jobs ask `main` before they save anything by themselves.
     """
@@ -36,8 +38,8 @@ class JobContext:
     main = True
     _by_file = False
 
-    def __init__(self, run: Run, *, quiet: bool = False) -> None:
-        self.run = run
+    def __init__(self, run: Run, *, quiet: bool = False, facts: Facts | None = None) -> None:
+        self.run, self.facts = run, facts or Facts()
         self._stop = False
         self._began = self._written = time.time()
         self._first: int | None = None
@@ -146,7 +148,7 @@ class CompanionContext(JobContext):
     main = False
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run, self.facts = run, Facts()
         self._stop = False
 
     def rewind(self, step: int, until: int | None = None) -> None:

@@ -11,47 +11,45 @@ from tinylab.config import JobConfig, kind_of
 from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.files import atomic
-from tinylab.jobs.checks import check, check_sharing
+from tinylab.jobs.admission import admit, check_process
 from tinylab.jobs.context import CompanionContext, JobContext
-from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.jobs.facts import Facts
 from tinylab.registry import load
 from tinylab.runs.exit_reasons import out_of_memory
 from tinylab.runs.run import Run
 from tinylab.runs.run_lock import run_lock
-from tinylab.runs.store import new_run
 from tinylab.threads import use_threads
-from tinylab.training.trackers import check_tracking
 
 __all__ = ["execute", "execute_along", "start_run"]
 
 
 def start_run(config: JobConfig, path: Path | None = None) -> Run:
     """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
-    check(config)
-    check_sharing(config, process_group().size)
-    check_tracking(config)
-    found = resolve_paths(config)
-    return Run.create(path, found) if path else new_run(found)
+    return admit(config, process_group().size).create_run(path)
 
 
-def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
+def execute(run: Run, *, quiet: bool = False, facts: Facts | None = None) -> dict[str, Any]:
     """Do the job of `run`, from its newest checkpoint if there is one, and return its result.
+
+    Args:
+        facts: what its admission has just learned in this process; without, it is checked that this process can do it.
 
     Raises:
         BadRequest: another process computes it; its status is left alone.
         BadRequest, Failure, Stopped: as the job does; the run's status says the same.
     """
-    mend = f"free some space, then `tinylab resume {run.path}`"
-    with atomic.disk_errors(mend), run_lock(run):
+    advice = f"free some space, then `tinylab resume {run.path}`"
+    with atomic.disk_errors(advice), run_lock(run):
         run.sweep()
         stored = run.stored_status()
         if stored.state == "finished":  # by a process that was faster
             return run.result()
         try:
             config = run.config()
-            check_sharing(config, process_group().size)
-            with atomic.disk_errors(mend):
-                context = JobContext(run, quiet=quiet)
+            if facts is None:
+                check_process(config, process_group().size)
+            with atomic.disk_errors(advice):
+                context = JobContext(run, quiet=quiet, facts=facts)
         except (BadRequest, Failure) as error:
             run.write_status(replace(stored, state="failed", message=str(error)))
             raise

@@ -7,7 +7,6 @@ from typing import Any
 from tinylab.config import PruneConfig
 from tinylab.data.base import load_data
 from tinylab.diffusion import objective_for
-from tinylab.jobs.checks import data_if_any
 from tinylab.jobs.choose_plan import choose_plan, save_plan_and_model
 from tinylab.jobs.context import JobContext
 from tinylab.metrics.cost import count_parameters
@@ -23,8 +22,8 @@ __all__ = ["run"]
 
 def run(config: PruneConfig, context: JobContext) -> dict[str, Any]:
     """Save `plan.json` and the shallow model; return the kept blocks, sizes and, where there is data, losses."""
-    model = load_model(config.model, config.device)
-    data = data_if_any(config.data, config.model)
+    model = load_model(context.facts.model(config.model), config.device)
+    data = context.facts.data_if_any(config.data, config.model)
     train, held_out = load_data(data) if data else (None, None)
     objective = objective_for(model)
     depth = model.stack_depths()

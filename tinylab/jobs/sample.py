@@ -13,13 +13,12 @@ from torch import Tensor
 
 from tinylab.config import SampleConfig
 from tinylab.diffusion import objective_for
-from tinylab.jobs.check_evaluation import classes_of
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.evaluate.check import classes_of
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
 from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.autoencoder.load import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, load_reader
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
@@ -35,8 +34,9 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     The drawing is repeated, models in turn, while it is quick, and the median time is given.
     """
     names = (config.model, *config.against)
-    models = {f"{i}": load_model(name, config.device) for i, name in enumerate(names)}
-    classes = torch.tensor(classes_of(config, describe_model(config.model)))
+    models = {f"{i}": load_model(context.facts.model(name), config.device) for i, name in enumerate(names)}
+    info = context.facts.model(config.model)
+    classes = torch.tensor(classes_of(config, info))
     labels = classes[torch.arange(config.n) % len(classes)]
     batches = -(-config.n // config.batch_size)
     done, total = 0, batches * sum(steps_taken(model, config.steps) for model in models.values())
@@ -58,8 +58,7 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     for i, row in enumerate(rows):
         _store(context, i, row, drawn[f"{i}"], autoencoder, labels, columns=_columns(len(classes), config.n))
         row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
-    names_of = describe_model(config.model).class_names
-    named = [names_of[c] for c in classes[: config.n].tolist()]
+    named = [info.class_names[c] for c in classes[: config.n].tolist()]
     return {"models": rows, "classes": classes[: config.n].tolist(), "class_names": named, "n": config.n}
 
 

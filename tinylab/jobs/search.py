@@ -11,18 +11,14 @@ from typing import Any
 import torch
 
 from tinylab.config import SearchConfig
-from tinylab.data.base import Dataset, load_data
 from tinylab.data.order import step_generator
-from tinylab.diffusion import Objective, objective_for
 from tinylab.distributed import process_group
 from tinylab.files import atomic
-from tinylab.jobs.checks import data_for
 from tinylab.jobs.choose_plan import save_plan_and_model
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.model_and_data import ModelAndData
 from tinylab.metrics.block_time import block_seconds
-from tinylab.metrics.denoising import held_out_loss, noised_batches
-from tinylab.models.base import Denoiser
-from tinylab.models.load import load_model
+from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.training.fastest import fastest_way
 from tinylab.training.loop import run_loop
@@ -66,15 +62,14 @@ class _Found:
 
 def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     """Search to the last step of every seed, then cut the original weights by the decision."""
-    model = load_model(config.model, config.device)
-    train, held_out = load_data(data_for(config.data, config.model))
-    objective = objective_for(model)
-    seconds = _block_seconds(config, context, model, objective, train)
+    full = ModelAndData.load(config.model, config.data, config.device, context.facts)
+    model = full.model
+    seconds = _block_seconds(config, context, full)
     seeds = config.seeds or (config.seed,)
     found = []
     for number, seed in enumerate(seeds):
         one = config.model_copy(update={"seed": seed})
-        task = SearchTask(model, objective, train, one, seconds=seconds)
+        task = SearchTask(model, full.objective, full.train, one, seconds=seconds)
         way = _choose_way(task, context)
         found.append(_search(task, context, number, len(seeds)))
     kept = found[0].kept if len(found) == 1 else _consensus(task, found)
@@ -82,7 +77,7 @@ def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     shared = {"pattern": str(task.layout), "estimator": config.estimator, "decision": config.decision}
     details = {**shared, "weights": config.weights, "steps": config.steps, "seeds": list(seeds), **_shown(found)}
     plan = DepthPlan(kept, depth, "learned", model=config.model, details=details)
-    _, losses = save_plan_and_model(context, model, plan, lambda m: held_out_loss(m, objective, held_out).loss)
+    _, losses = save_plan_and_model(context, model, plan, full.loss)
     result = {"kept": {stack: list(several) for stack, several in kept.items()}, **_shown(found), **losses, "way": way}
     if len(found) > 1:
         result["agreement"] = agreement([one.kept for one in found], depth)
@@ -208,16 +203,15 @@ def _choose_way(task: SearchTask, context: JobContext) -> str:
     return choice["name"]
 
 
-def _block_seconds(
-    config: SearchConfig, context: JobContext, model: Denoiser, objective: Objective, train: Dataset
-) -> dict[str, list[float]] | None:
+def _block_seconds(config: SearchConfig, context: JobContext, full: ModelAndData) -> dict[str, list[float]] | None:
     """Measured time of every block per stack, if the budget is one of time."""
     if "time=" not in config.pattern:
         return None
 
     def measure() -> dict[str, list[float]]:
-        x, y = (part.to(next(model.parameters()).device) for part in train.take(torch.arange(min(_TIMED, len(train)))))
-        draw = objective.draw(len(x), tuple(x.shape[1:]), step_generator(config.seed, 0)).to(x.device)
-        return block_seconds(model.block_stacks(), lambda: objective.forward(model, x, y, draw))
+        model, rows = full.model, torch.arange(min(_TIMED, len(full.train)))
+        x, y = (part.to(next(model.parameters()).device) for part in full.train.take(rows))
+        draw = full.objective.draw(len(x), tuple(x.shape[1:]), step_generator(config.seed, 0)).to(x.device)
+        return block_seconds(model.block_stacks(), lambda: full.objective.forward(model, x, y, draw))
 
     return measured_once(context, "block_seconds", measure)

@@ -16,10 +16,8 @@ from pathlib import Path
 import psutil
 
 from tinylab.config import JobConfig
-from tinylab.config.recovery import CutConfig
 from tinylab.errors import BadRequest, Failure
-from tinylab.jobs.checks import check, recovery_source
-from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.jobs.admission import admit, check
 from tinylab.launch import in_process
 from tinylab.launch.devices import devices
 from tinylab.launch.fork_server import ForkServer, may_fork
@@ -30,7 +28,7 @@ from tinylab.paths import runs_folder
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status, is_alive
-from tinylab.runs.store import in_runs_folder, listed_runs, new_run
+from tinylab.runs.store import in_runs_folder, listed_runs
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
@@ -67,13 +65,10 @@ def launch(
         BadRequest: the config is wrong, no device is free and the run does not wait, or `most` of them do already.
         Failure: no process can be started.
     """
-    check(config)
-    found = resolve_paths(config)
+    admitted = admit(config)
     with queue_lock():
         _check_room(owner, waits and (path is None or in_runs_folder(path)), most)
-        run = Run.create(path, found, owner=owner) if path else new_run(found, owner=owner)
-        if isinstance(found, CutConfig):  # while it waits its source may go, or become another
-            recovery_source(found)[1].save(run.plan_path)
+        run = admitted.create_run(path, owner=owner)
         _join(run)
         return run
 

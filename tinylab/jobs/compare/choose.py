@@ -8,8 +8,8 @@ from dataclasses import replace
 from tinylab.config import CompareConfig, SearchConfig
 from tinylab.jobs.choose_plan import choose_plan
 from tinylab.jobs.compare.cell import Cell
+from tinylab.jobs.compare.check import LEARNED, is_learned, search_pattern
 from tinylab.jobs.compare.measure import Bench
-from tinylab.jobs.contenders import LEARNED, is_learned, search_pattern
 from tinylab.jobs.part_recorder import PartRecorder, Stopwatch
 from tinylab.models.block_form import protected_blocks
 from tinylab.presets import search_config
@@ -46,7 +46,7 @@ def plan_of(bench: Bench, cell: Cell, *, keep: int, total: int) -> tuple[DepthPl
 
 
 def _by_rule(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan, float]:
-    config, depth = bench.config, bench.model.stack_depths()
+    config, depth = bench.config, bench.full.model.stack_depths()
     bench.context.progress(cell.before, total, f"{cell.name}: choosing layers")
 
     def progress(done: int, total: int) -> None:
@@ -55,11 +55,11 @@ def _by_rule(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan
     began = time.perf_counter()
     plan = choose_plan(
         cell.method,
-        bench.model,
-        bench.objective,
-        bench.train,
+        bench.full.model,
+        bench.full.objective,
+        bench.full.train,
         name=config.model,
-        layout=asked_layout(config.pattern, keep, depth, protected_blocks(bench.model)),
+        layout=asked_layout(config.pattern, keep, depth, protected_blocks(bench.full.model)),
         seed=cell.seed,
         samples=config.samples,
         progress=progress,
@@ -70,9 +70,9 @@ def _by_rule(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan
 def _search(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan, float]:
     """Learn the mask, from the newest checkpoint in the cell's folder."""
     watch = Stopwatch(cell.folder / "seconds.json")
-    depth = bench.model.stack_depths()
+    depth = bench.full.model.stack_depths()
     config = search_recipe(bench.config, cell.method, seed=cell.seed, keep=keep, depth=depth)
-    task = SearchTask(bench.model, bench.objective, bench.train, config)
+    task = SearchTask(bench.full.model, bench.full.objective, bench.full.train, config)
     doing, name = f"{cell.name}: searching", f"{cell.name}/search"
     recorder = PartRecorder(bench.context, name, doing, cell.before, total, watch.save)
     try:

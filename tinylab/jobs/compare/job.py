@@ -8,11 +8,10 @@ from typing import Any
 
 from tinylab.config import CompareConfig
 from tinylab.errors import Stopped
-from tinylab.jobs.checks import blocks_compared
 from tinylab.jobs.compare.cell import Cell, table_rows
+from tinylab.jobs.compare.check import blocks_compared, is_learned, row_labels
 from tinylab.jobs.compare.choose import plan_of, search_recipe
 from tinylab.jobs.compare.measure import Bench, measure
-from tinylab.jobs.contenders import is_learned, row_labels
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.ground_truth import GroundTruth, ranked, study_facts
 from tinylab.metrics.cost import count_parameters
@@ -24,15 +23,15 @@ __all__ = ["run"]
 
 def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
     """All methods with the first seed, then with the next; the result holds what is done, means over its seeds."""
-    bench = Bench.open(config, context)
-    depth = bench.model.stack_depths()
+    bench = Bench(config, context)
+    depth = bench.full.model.stack_depths()
     plans = [_kept_plan(context.run.checkpoints / f"{row}", given) for row, given in enumerate(config.plans)]
     truth = _ground_truth(config, context.run.artifacts)
     keep = blocks_compared(config, plans, depth)
     cells = _cells(config, plans, keep, depth, context.run.checkpoints)
     total = sum(cell.length for cell in cells)
     done = {cell: result for cell in cells if (result := cell.result()) is not None}
-    parameters = count_parameters(bench.model)
+    parameters = count_parameters(bench.full.model)
 
     def table() -> dict[str, Any]:
         full = {"loss": bench.full_loss, "parameters": parameters, "depth": depth}

@@ -16,15 +16,14 @@ from tinylab.config import EvaluateConfig
 from tinylab.data.sample_file import write_pictures, write_samples
 from tinylab.distributed import process_group
 from tinylab.jobs.cards import short_labels
-from tinylab.jobs.check_evaluation import classes_of, extractor_of, models_of, reference_of
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.evaluate.check import classes_of, extractor_of, models_of, reference_of
 from tinylab.jobs.evaluate.sampling import Batches, Contender, draw_missing
 from tinylab.jobs.evaluate.scoring import Judge
 from tinylab.metrics.cost import count_parameters
 from tinylab.metrics.fidelity.extractors import open_extractor
 from tinylab.metrics.fidelity.reference import open_reference
 from tinylab.models.autoencoder.load import load_autoencoder
-from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, pick_device
 from tinylab.sampling import sampler_for
 from tinylab.sampling.generate import steps_taken
@@ -56,11 +55,11 @@ def run(config: EvaluateConfig, context: JobContext) -> dict[str, Any]:
         return {}
     sets = drawn + [_read(name) for name in config.images]
     extractor = open_extractor(
-        extractor_of(config),
+        extractor_of(config, context.facts),
         weights=Path(config.weights) if config.weights else None,
         device=pick_device(config.device),
     )
-    judge = Judge.open(config, context, extractor, open_reference(reference_of(config)))
+    judge = Judge.open(config, context, extractor, open_reference(reference_of(config, context.facts)))
     names = short_labels([one.facts["source"] for one in sets])
     rows = [
         _row(config, context, judge, index, name, one)
@@ -75,12 +74,12 @@ def _drawn(config: EvaluateConfig, context: JobContext) -> list[_Pictures]:
     contenders = [
         Contender.of(
             name,
-            load_model(name, config.device),
+            load_model(context.facts.model(name), config.device),
             Batches(context.run.checkpoints / "samples" / f"{index}", config.n, config.batch_size),
         )
         for index, name in enumerate(models_of(config))
     ]
-    classes = torch.tensor(classes_of(config, describe_model(contenders[0].source)))
+    classes = torch.tensor(classes_of(config, context.facts.model(contenders[0].source)))
     labels = classes[torch.arange(config.n) % len(classes)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     draw_missing(contenders, labels, config, context, autoencoder)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tinylab.config import EvaluateConfig
-from tinylab.jobs.check_evaluation import metrics_of
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.evaluate.check import metrics_of
 from tinylab.metrics.fidelity.extractors import Extractor, Features
 from tinylab.metrics.fidelity.reference import Reference, floor, reference_features
 from tinylab.metrics.fidelity.scores import score, warnings_for
@@ -59,7 +59,7 @@ class Judge:
             context.stop_here("resume it to go on")
 
         real = reference_features(reference, extractor, cache=None, progress=progress)
-        return cls(config, context, extractor, reference, real, metrics_of(config))
+        return cls(config, context, extractor, reference, real, metrics_of(config, context.facts))
 
     def scores(self, name: str, batches: Iterable[np.ndarray], count: int, labels: Tensor | None) -> dict[str, Any]:
         """The scores of `count` pictures (n, H, W, C) in batches, by metric, ready for JSON."""
