@@ -24,9 +24,8 @@ from tinylab.config import SearchConfig
 from tinylab.errors import Failure
 from tinylab.jobs.execute import execute, start_run
 from tinylab.launch import launch, worker
-from tinylab.launch.fork_server import FORK, READY, SELF, ForkServer, may_fork, next_order
+from tinylab.launch.fork_server import FORK, READY, SELF, ForkServer, may_fork, module_environment, next_order
 from tinylab.launch.handover import handover_message, read_handover
-from tinylab.launch.interpreter import module_environment
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Status, own_process
 from tinylab.runs.status import SLOT

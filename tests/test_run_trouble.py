@@ -308,7 +308,7 @@ def test_our_app_is_started_whatever_lies_in_the_working_folder(tmp_path: Path) 
     for name in ("app.py", "tinylab.py"):
         (tmp_path / name).write_text("raise SystemExit('not ours')")
     script = (
-        "from tinylab.launch.interpreter import module_command, module_environment; import subprocess, sys\n"
+        "from tinylab.launch.fork_server import module_command, module_environment; import subprocess, sys\n"
         "command = [*module_command('app')[:-2], '-c', 'import app, tinylab; print(app.__file__, tinylab.__file__)']\n"
         "subprocess.run(command, env=module_environment(), cwd=sys.argv[1], check=True)"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
-from tinylab.launch.interpreter import module_command, module_environment
+from tinylab.launch.fork_server import module_command, module_environment
 
 if TYPE_CHECKING:
     from tinylab.runs.run import Run

@@ -14,9 +14,9 @@ from tinylab.config import SearchConfig
 from tinylab.data.order import step_generator
 from tinylab.distributed import process_group
 from tinylab.files import atomic
-from tinylab.jobs.choose_plan import save_plan_and_model
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.model_and_data import ModelAndData
+from tinylab.jobs.prune import save_plan_and_model
 from tinylab.metrics.block_time import block_seconds
 from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.plan import DepthPlan, block_names

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import site
 import socket
 import struct
 import subprocess
@@ -21,18 +22,40 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import wait
+from pathlib import Path
 
 from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
-from tinylab.launch.interpreter import module_command, module_environment
 
-__all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
+__all__ = [
+    "ForkServer",
+    "Forked",
+    "may_fork",
+    "module_command",
+    "module_environment",
+    "next_order",
+    "nobody_left",
+    "report_ready",
+]
 
 FORK, SELF, READY = b"F", b"S", b"R"  # what is ordered; the waiting process has everything imported
 _BORN, _FAILED, _ENDED = b"B", b"F", b"E"
 _NEWS = struct.Struct("!ci")  # one of these, and a process number, an errno or an exit status
 _SETTING = "TINYLAB_FORK"
 _PATIENCE = 20.0  # seconds for a fork, which takes hundredths
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Python's `-m MODULE`, without the working folder on its path: an `app.py` there is not ours."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def module_environment() -> dict[str, str]:
+    """The environment for `module_command`: the folder that holds our packages is on the path, installed or not."""
+    home = str(Path(__file__).resolve().parents[2])
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = given if home in (*site.getsitepackages(), site.getusersitepackages(), *given) else [home, *given]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def may_fork() -> bool:

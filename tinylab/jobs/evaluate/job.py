@@ -1,9 +1,9 @@
-"""The job itself: draw or read, see features, score."""
+"""The job itself: draw or read pictures, extract their features, score them."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from tinylab.data.sample_file import write_pictures, write_samples
 from tinylab.distributed import process_group
 from tinylab.jobs.cards import short_labels
 from tinylab.jobs.context import JobContext
-from tinylab.jobs.evaluate.check import classes_of, extractor_of, models_of, reference_of
+from tinylab.jobs.evaluate.check import classes_of, extractor_of, metrics_of, models_of, reference_of
 from tinylab.jobs.evaluate.sampling import Batches, Contender, draw_missing
-from tinylab.jobs.evaluate.scoring import Judge
 from tinylab.metrics.cost import count_parameters
-from tinylab.metrics.fidelity.extractors import open_extractor
-from tinylab.metrics.fidelity.reference import open_reference
+from tinylab.metrics.fidelity.extractors import Extractor, Features, open_extractor
+from tinylab.metrics.fidelity.reference import Reference, floor, open_reference, reference_features
+from tinylab.metrics.fidelity.scores import score, warnings_for
 from tinylab.models.autoencoder.load import load_autoencoder
 from tinylab.models.load import load_model, pick_device
 from tinylab.sampling import sampler_for
@@ -59,7 +59,7 @@ def run(config: EvaluateConfig, context: JobContext) -> dict[str, Any]:
         weights=Path(config.weights) if config.weights else None,
         device=pick_device(config.device),
     )
-    judge = Judge.open(config, context, extractor, open_reference(reference_of(config, context.facts)))
+    judge = _Judge.open(config, context, extractor, open_reference(reference_of(config, context.facts)))
     names = short_labels([one.facts["source"] for one in sets])
     rows = [
         _row(config, context, judge, index, name, one)
@@ -129,7 +129,7 @@ def _chunks(pixels: np.ndarray, size: int = 500) -> list[np.ndarray]:
 
 
 def _row(
-    config: EvaluateConfig, context: JobContext, judge: Judge, index: int, name: str, pictures: _Pictures
+    config: EvaluateConfig, context: JobContext, judge: _Judge, index: int, name: str, pictures: _Pictures
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"label": name, "images": pictures.count, **pictures.facts}
     row["scores"] = judge.scores(name, pictures.batches, pictures.count, pictures.labels)
@@ -149,3 +149,85 @@ def _row(
 
 def _grid(pixels: np.ndarray) -> bytes:
     return grid_png(pixels, min(_COLUMNS, len(pixels)), max(1, 48 // pixels.shape[1]))
+
+
+def _all(parts: Sequence[Features]) -> Features:
+    """The features of several batches as one set."""
+    return Features(
+        torch.cat([part.pooled for part in parts]),
+        _cat([part.logits for part in parts]),
+        _cat([part.spatial for part in parts]),
+    )
+
+
+def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Scores pictures against a reference, as an evaluation asks for.
+
+    Attributes:
+        real: features of the reference.
+        metrics: what is scored.
+    """
+
+    config: EvaluateConfig
+    context: JobContext
+    extractor: Extractor
+    reference: Reference
+    real: Features
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def open(cls, config: EvaluateConfig, context: JobContext, extractor: Extractor, reference: Reference) -> _Judge:
+        """Extract the features of the reference, or find them in the cache."""
+
+        def progress(done: int, total: int) -> None:
+            context.progress(done, total, f"features of {reference.name}")
+            context.stop_here("resume it to go on")
+
+        real = reference_features(reference, extractor, cache=None, progress=progress)
+        return cls(config, context, extractor, reference, real, metrics_of(config, context.facts))
+
+    def scores(self, name: str, batches: Iterable[np.ndarray], count: int, labels: Tensor | None) -> dict[str, Any]:
+        """The scores of `count` pictures (n, H, W, C) in batches, by metric, ready for JSON."""
+        parts: list[Features] = []
+        for batch in batches:
+            parts.append(self.extractor.features(batch))
+            self.context.progress(sum(map(len, parts)), count, f"features of {name}")
+            self.context.stop_here("resume it to go on: what was drawn is kept")
+        metrics = self._metrics(labels)
+        self.context.progress(count, count, f"scores of {name}")
+        found = score(
+            metrics, _all(parts), self.real, labels=labels, resamples=self.config.resamples, seed=self.config.seed
+        )
+        return {metric: one.to_json() for metric, one in found.items()}
+
+    def floor(self) -> dict[str, Any]:
+        """Two halves of the real data against each other: what no model can be expected to beat."""
+        labels = None if self.reference.labels is None else torch.from_numpy(self.reference.labels)
+        config = self.config
+        self.context.progress(0, 1, "two halves of the real data")
+        sizes, found = floor(self.real, labels, self.metrics, resamples=config.resamples, seed=config.seed)
+        self.context.progress(1, 1, "two halves of the real data")
+        return {"images": list(sizes), "scores": {metric: one.to_json() for metric, one in found.items()}}
+
+    def warnings(self, counts: Iterable[int]) -> list[str]:
+        """What to know about scores of sets of these sizes, each once."""
+        features, resamples = self.real.pooled.shape[1], self.config.resamples
+        several = [warnings_for(n, len(self.real), features, self.metrics, resamples=resamples) for n in counts]
+        return list(dict.fromkeys(line for lines in several for line in lines))
+
+    def facts(self) -> Mapping[str, Any]:
+        """Reference and extractor, as the result names them."""
+        features = self.real.pooled.shape[1]
+        return {
+            "reference": {"name": self.reference.name, "images": len(self.real), "hash": self.reference.hash},
+            "extractor": {"name": self.extractor.name, "hash": self.extractor.hash, "features": features},
+        }
+
+    def _metrics(self, labels: Tensor | None) -> tuple[str, ...]:
+        return tuple(metric for metric in self.metrics if metric != "accuracy" or labels is not None)
