@@ -207,7 +207,7 @@ def test_a_damaged_cell_names_the_mend(model: str, tmp_path: Path) -> None:
     cell = run.checkpoints / "0" / "seed-3" / "cell.json"
     before = without_times(run.result())
     cell.write_text('{"kept": 5}')
-    with pytest.raises(BadRequest, match="cell.json is damaged; delete it to compute that cell anew"):
+    with pytest.raises(BadRequest, match="cell.json is damaged; delete it to compute that cell again"):
         attempt(run, 99)
     cell.unlink()
     assert attempt(run, 99)

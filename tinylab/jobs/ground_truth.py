@@ -153,14 +153,12 @@ def study_facts(truth: GroundTruth) -> Row:
 
 def ranked(rows: Sequence[Row], config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> list[Row]:
     """The rows with what a `Place` tells of every cell, and the means of the ranks that are known."""
-    return [_ranked(row, config, depth, truth) for row in rows]
-
-
-def _ranked(row: Row, config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> Row:
-    places = [_place(cell, config, depth, truth) for cell in row["cells"]]
-    means = {name: _mean([getattr(place, name) for place in places]) for name in ("rank", "rank_share", "rank_pruned")}
-    cells = [{**cell, **asdict(place)} for cell, place in zip(row["cells"], places, strict=True)]
-    return {**row, **means, "cells": cells}
+    found = []
+    for row in rows:
+        cells = [{**cell, **asdict(_place(cell, config, depth, truth))} for cell in row["cells"]]
+        means = {name: _mean([cell[name] for cell in cells]) for name in ("rank", "rank_share", "rank_pruned")}
+        found.append({**row, **means, "cells": cells})
+    return found
 
 
 def _place(cell: Row, config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,19 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
             context.progress(done, total)
         context.stop_here("resume it to draw from the start")
 
+    drawn: dict[str, Tensor] = {}
+
+    def draw(key: str) -> None:
+        model, settings = models[key], _settings(config, steps=config.steps)
+        parts: list[Tensor] = []
+        for at in range(0, config.n, config.batch_size):
+            some = labels[at : at + config.batch_size]
+            parts.append(generate(model, objective_for(model), some, settings, first=at, on_step=tick).cpu())
+        drawn[key] = torch.cat(parts)
+
     for model in models.values():  # the first pass through a model is slower than the rest
         generate(model, objective_for(model), labels[:2], _settings(config, steps=1))
-    drawn: dict[str, Tensor] = {}
-    work = {key: _drawing(key, model, labels, config, drawn, tick) for key, model in models.items()}
+    work = {key: partial(draw, key) for key in models}
     seconds = interleaved_seconds(work, rounds=3, budget=6.0)
     rows = [_row(config, name, models[f"{i}"], drawn[f"{i}"], labels, seconds[f"{i}"]) for i, name in enumerate(names)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
@@ -69,21 +78,6 @@ def _columns(classes: int, count: int) -> int:
 
 def _settings(config: SampleConfig, steps: int) -> Settings:
     return Settings(config.sampler, steps, config.guidance, config.seed, config.guidance_schedule, config.temperature)
-
-
-def _drawing(
-    key: str, model: Denoiser, labels: Tensor, config: SampleConfig, drawn: dict[str, Tensor], tick: Callable
-) -> Callable[[], None]:
-    settings, objective = _settings(config, steps=config.steps), objective_for(model)
-
-    def draw() -> None:
-        parts = [
-            generate(model, objective, labels[at : at + config.batch_size], settings, first=at, on_step=tick).cpu()
-            for at in range(0, len(labels), config.batch_size)
-        ]
-        drawn[key] = torch.cat(parts)
-
-    return draw
 
 
 def _row(

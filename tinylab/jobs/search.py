@@ -91,7 +91,8 @@ def _search(task: SearchTask, context: JobContext, number: int, count: int) -> _
     folder = context.run.checkpoints / f"seed-{config.seed}" if config.seeds else context.run.checkpoints
     if context.main:
         folder.mkdir(exist_ok=True)
-    run_loop(task, config, folder, _SeedRecorder(context, number, count, config.seed))
+    message = f"seed {config.seed}" if count > 1 else ""
+    run_loop(task, config, folder, _SeedRecorder(context, number * config.steps, config.steps, count, message))
     if config.decision == "perturbation":
         steps = config.steps * count
         context.progress(steps, steps, "deciding")
@@ -145,15 +146,13 @@ def _shown(found: list[_Found]) -> dict[str, Any]:
     """What one search says of itself; of several, the least sure and all remarks."""
     first, several = found[0], len(found) > 1
     remarks = [f"seed {one.seed}: {line}" if several else line for one in found for line in one.remarks]
-    stacks = first.keep_probability
+    means = {
+        stack: [statistics.mean(column) for column in zip(*(one.keep_probability[stack] for one in found), strict=True)]
+        for stack in first.keep_probability
+    }
     return {
         "confidence": [min(one.confidence[name] for one in found) for name in first.confidence],
-        "keep_probability": {
-            stack: [
-                statistics.mean(column) for column in zip(*(one.keep_probability[stack] for one in found), strict=True)
-            ]
-            for stack in stacks
-        },
+        "keep_probability": means,
         "decided": all(one.decided for one in found),
         "remarks": remarks,
     }
@@ -161,33 +160,25 @@ def _shown(found: list[_Found]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _SeedRecorder:
-    """Records one of several searches behind those before it."""
+    """Records one of `count` searches behind those before it, which took the steps `before`."""
 
     context: JobContext
-    number: int
+    before: int
+    steps: int
     count: int
-    seed: int
-
-    @property
-    def _before(self) -> int:
-        return self.number * self._steps
-
-    @property
-    def _steps(self) -> int:
-        return self.context.run.config().steps  # type: ignore[attr-defined]  # a search has steps
+    message: str
 
     def rewind(self, step: int) -> None:
         """Forget what this search recorded after `step`; what a later one has recorded stays."""
-        self.context.rewind(self._before + step, self._before + self._steps)
+        self.context.rewind(self.before + step, self.before + self.steps)
 
     def record(self, step: int, record: StepRecord) -> None:
         """Store behind the earlier searches."""
-        self.context.record(self._before + step, record)
+        self.context.record(self.before + step, record)
 
     def progress(self, step: int, steps: int) -> None:
         """Steps of all searches together."""
-        message = f"seed {self.seed}" if self.count > 1 else ""
-        self.context.progress(self._before + step, self.count * steps, message)
+        self.context.progress(self.before + step, self.count * steps, self.message)
 
     def should_stop(self) -> bool:
         """As the whole job."""

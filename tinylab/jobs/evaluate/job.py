@@ -32,6 +32,7 @@ from tinylab.sampling.images import grid_png
 __all__ = ["run"]
 
 _SHOWN, _COLUMNS = 100, 10  # pictures of the grid
+_READ = 500  # pictures of a file that are scored at once
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,10 @@ def run(config: EvaluateConfig, context: JobContext) -> dict[str, Any]:
 
 def _drawn(config: EvaluateConfig, context: JobContext) -> list[_Pictures]:
     """The samples of all models, those that are missing drawn first."""
-    contenders = [
-        Contender.of(
-            name,
-            load_model(context.facts.model(name), config.device),
-            Batches(context.run.checkpoints / "samples" / f"{index}", config.n, config.batch_size),
-        )
-        for index, name in enumerate(models_of(config))
-    ]
+    contenders = []
+    for index, name in enumerate(models_of(config)):
+        batches = Batches(context.run.checkpoints / "samples" / f"{index}", config.n, config.batch_size)
+        contenders.append(Contender(name, load_model(context.facts.model(name), config.device), batches))
     classes = torch.tensor(classes_of(config, context.facts.model(contenders[0].source)))
     labels = classes[torch.arange(config.n) % len(classes)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
@@ -116,16 +113,8 @@ def _read(name: str) -> _Pictures:
     found = open_reference(name)
     labels = None if found.labels is None else torch.from_numpy(found.labels)
     facts = {"setting": None, "depth": None, "parameters": None, "seconds_per_image": None}
-    return _Pictures(
-        len(found.pixels),
-        _chunks(found.pixels),
-        labels,
-        {"source": name, "drawn": False, **facts},
-    )
-
-
-def _chunks(pixels: np.ndarray, size: int = 500) -> list[np.ndarray]:
-    return [pixels[at : at + size] for at in range(0, len(pixels), size)]
+    chunks = [found.pixels[at : at + _READ] for at in range(0, len(found.pixels), _READ)]
+    return _Pictures(len(found.pixels), chunks, labels, {"source": name, "drawn": False, **facts})
 
 
 def _row(
@@ -153,16 +142,8 @@ def _grid(pixels: np.ndarray) -> bytes:
 
 def _all(parts: Sequence[Features]) -> Features:
     """The features of several batches as one set."""
-    return Features(
-        torch.cat([part.pooled for part in parts]),
-        _cat([part.logits for part in parts]),
-        _cat([part.spatial for part in parts]),
-    )
-
-
-def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return torch.cat(there) if there else None
+    columns = zip(*((part.pooled, part.logits, part.spatial) for part in parts), strict=True)
+    return Features(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
 @dataclass(frozen=True)
