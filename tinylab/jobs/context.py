@@ -1,4 +1,4 @@
-"""What a job sees of its run: where to report, whether to stop, where to put results."""
+"""What a job has of its run: where to report, whether to stop, where to put results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class JobContext:
         self._tracker.record(step, record)
 
     def progress(self, step: int, steps: int, message: str = "") -> None:
-        """Tell how far the job is; cheap to call at every step."""
+        """Report how far the job is; cheap to call at every step."""
         now = time.time()
         if self._first is None:
             self._first = step
@@ -77,7 +77,7 @@ class JobContext:
             seconds=self._seconds_before + now - self._began,
             seconds_left=pace * (steps - step),
         )
-        if due:  # what is not written now, the next status or the last one says
+        if due:  # what is not written now, the next status or the last one has
             self._written = now
             self.run.write_status(self._status)
 
@@ -143,7 +143,7 @@ class JobContext:
 
 
 class CompanionContext(JobContext):
-    """What a process sees that computes along and leaves all reports to the main one."""
+    """The context of a process that computes along and leaves all reports to the main one."""
 
     main = False
 
@@ -158,7 +158,7 @@ class CompanionContext(JobContext):
         """The main process does."""
 
     def progress(self, step: int, steps: int, message: str = "") -> None:
-        """The main process tells."""
+        """The main process reports."""
 
     def artifact(self, name: str, data: bytes) -> Path:
         """Where the main process puts the file."""

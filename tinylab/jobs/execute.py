@@ -36,7 +36,7 @@ def execute(run: Run, *, quiet: bool = False, facts: Facts | None = None) -> dic
 
     Raises:
         BadRequest: another process computes it; its status is left alone.
-        BadRequest, Failure, Stopped: as the job does; the run's status says the same.
+        BadRequest, Failure, Stopped: as the job does; the run's status has the same message.
     """
     advice = f"free some space, then `tinylab resume {run.path}`"
     with atomic.disk_errors(advice), run_lock(run):
@@ -91,7 +91,7 @@ def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
 
 
 def _finish_unexpected(context: JobContext, error: Exception, trouble: str) -> None:
-    """Say in the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
+    """Write into the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
     message = trouble or out_of_memory(error) or f"{type(error).__name__}: {error}"
     try:
         with atomic.disk_errors("free some space and resume"):

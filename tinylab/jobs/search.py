@@ -42,7 +42,7 @@ def measured_once(context: JobContext, name: str, measure: Callable[[], Any]) ->
     return process_group().from_main(find)
 
 
-_JUDGED = 512  # noised images that a decision by perturbation looks at
+_JUDGED = 512  # noised images that a decision by perturbation is measured on
 _TIMED = 64  # images in the forward passes that block times are measured in
 
 Kept = dict[str, tuple[int, ...]]
@@ -143,7 +143,7 @@ def _consensus(task: SearchTask, found: list[_Found]) -> Kept:
 
 
 def _shown(found: list[_Found]) -> dict[str, Any]:
-    """What one search says of itself; of several, the least sure and all remarks."""
+    """How sure a search is, with its remarks; of several, the least sure and all remarks."""
     first, several = found[0], len(found) > 1
     remarks = [f"seed {one.seed}: {line}" if several else line for one in found for line in one.remarks]
     means = {
@@ -186,7 +186,7 @@ class _SeedRecorder:
 
 
 def _choose_way(task: SearchTask, context: JobContext) -> str:
-    """Set the way in which gates run, the faster of two if that is left to us, and say it."""
+    """Set the way in which gates run, the faster of two if that is left to us, and return it."""
     if task.config.skip != "auto":
         return task.config.skip
     choice = measured_once(context, "way", lambda: asdict(fastest_way(task.trial_steps())))

@@ -5,8 +5,8 @@ done so takes a hundredth, and shares its memory. Where a fork is not safe (with
 other systems than Linux), and as long as the imports are under way, the waiting process does the job itself.
 
 Both ends talk over a socket. SELF is followed by the work, a line, and then the socket closes. FORK brings a socket of
-its own, the channel: the fork says on it that it was BORN and under which number, then its work comes down it, and
-at last the waiting process says with which status it has ENDED.
+its own, the channel: the fork reports on it that it was BORN and under which number, then its work comes down it, and
+at last the waiting process reports with which status it has ENDED.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ class Forked:
         with self._lock:
             if self.returncode is None:
                 try:
-                    said = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
+                    news = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return None
                 except OSError:
-                    said = b""
-                self.returncode = _NEWS.unpack(said)[1] if len(said) == _NEWS.size else 0
+                    news = b""
+                self.returncode = _NEWS.unpack(news)[1] if len(news) == _NEWS.size else 0
                 self._channel.close()
             return self.returncode
 
@@ -110,7 +110,7 @@ class Forked:
 
 
 class ForkServer:
-    """The process that waits, seen from the app. It ends when its socket closes, so it never outlives the app."""
+    """The process that waits, as the app has it. It ends when its socket closes, so it never outlives the app."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
@@ -135,7 +135,7 @@ class ForkServer:
     def is_ready(self) -> bool:
         """Whether the process has everything imported and may fork."""
         if not self._ready and self._socket is not None:
-            with contextlib.suppress(OSError):  # it has said nothing yet
+            with contextlib.suppress(OSError):  # nothing has come yet
                 self._ready = self._socket.recv(1, socket.MSG_DONTWAIT) == READY
         return self._ready
 
@@ -174,11 +174,11 @@ class ForkServer:
             with there:
                 socket.send_fds(fork_server, [FORK], [there.fileno()])
             channel.settimeout(_PATIENCE)
-            said = channel.recv(_NEWS.size)
+            news = channel.recv(_NEWS.size)
             channel.settimeout(None)
-            if len(said) < _NEWS.size:
+            if len(news) < _NEWS.size:
                 raise ConnectionResetError("nothing came of an order")
-            word, number = _NEWS.unpack(said)
+            word, number = _NEWS.unpack(news)
             if word == _FAILED:
                 raise Failure(f"there is no room for the process of a job: {os.strerror(number)}; end others first")
             return Forked(number, channel), channel
@@ -188,8 +188,8 @@ class ForkServer:
 
 
 def report_ready(fork_server: socket.socket) -> None:
-    """Tell the app that forks may be ordered from now on."""
-    with contextlib.suppress(OSError):  # the app is gone, which the next look shows
+    """Let the app know that forks may be ordered from now on."""
+    with contextlib.suppress(OSError):  # the app is gone, which the next reading shows
         fork_server.send(READY)
 
 
@@ -255,7 +255,7 @@ def _is_fork(channel: socket.socket, forks: dict[int, socket.socket]) -> bool:
 
 
 def _report_ends(forks: dict[int, socket.socket]) -> None:
-    """Tell the status of every fork that has ended."""
+    """Report the status of every fork that has ended."""
     for pid in list(forks):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:

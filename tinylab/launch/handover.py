@@ -1,4 +1,4 @@
-"""The processes behind jobs: how one gets its work, and what is said when it ends."""
+"""The processes behind jobs: how one gets its work, and what is recorded when it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OURS = "TINYLAB_"  # environment variables that may differ between the launcher
 
 
 def handover_message(folder: Path, slot: int) -> bytes:
-    """The line that says: do the job of the run in `folder`, on the device with the number `slot`."""
+    """The message: do the job of the run in `folder`, on the device with the number `slot`."""
     settings = {name: value for name, value in os.environ.items() if name.startswith(_OURS)} | {SLOT: str(slot)}
     if visible := visible_to(slot):
         settings["CUDA_VISIBLE_DEVICES"] = visible
@@ -34,10 +34,10 @@ def handover_message(folder: Path, slot: int) -> bytes:
 
 
 def read_handover(channel: socket.socket) -> str:
-    """Read what `as_line` made, take the settings over, and return the folder of the run.
+    """Read what `handover_message` made, take the settings over, and return the folder of the run.
 
     Returns:
-        "" if the launcher has gone without a word.
+        "" if the launcher has gone and sent nothing.
     """
     with channel.makefile("rb") as lines:
         line = lines.readline()
@@ -71,7 +71,7 @@ class Child:
 
 
 def hand_over(fork_server: ForkServer, run: Run, waiting: Status) -> Child:
-    """Name a process in the status of `run`, then tell it which run and which device are its own.
+    """Name a process in the status of `run`, then send it which run and which device are its own.
 
     Raises:
         Failure: processes died as fast as they were started, or there is no room for another.
@@ -86,7 +86,7 @@ def hand_over(fork_server: ForkServer, run: Run, waiting: Status) -> Child:
                 started = psutil.Process(process.pid).create_time()
                 run.write_status(replace(waiting, pid=process.pid, process_start=started))
                 channel.sendall(handover_message(run.path, waiting.slot))
-                if isinstance(process, Forked):  # its end will be told there
+                if isinstance(process, Forked):  # its end will be reported there
                     on_trouble.pop_all()
             return child
     raise Failure(
@@ -108,20 +108,21 @@ def end_process(process: subprocess.Popen | Forked | psutil.Process, grace: floa
 
 
 def record_end(child: Child) -> None:
-    """Say in the status why a worker has ended, where it could not say so itself. For who decides."""
+    """Write into the status why a worker has ended, where it could not do so itself. For the holder of the lock."""
     code, pid = child.process.poll(), child.process.pid
     if code is None:
         return
-    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL, 0):  # 0: nobody saw how, and it could not say it
+    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL, 0):  # 0: nobody knows how, and it could not write it
         record_stop(child.run, pid, killed=child.killed or code == -signal.SIGKILL)
         return
     exception = last_exception(child.run.path / "log.txt", child.log_start)
-    said = exit_reason(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
-    _record(child.run, pid, "interrupted", said)
+    reason = exit_reason(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
+    _record(child.run, pid, "interrupted", reason)
 
 
 def record_stop(run: Run, pid: int, *, killed: bool) -> None:
-    """Say in the status that a process was ended on request, where it could not say so itself. For who decides."""
+    """Write into the status that a process was ended on request, where it could not do so itself. For the holder of
+    the lock."""
     if killed:
         _record(run, pid, "interrupted", "it did not stop in time and was killed")
     else:

@@ -1,6 +1,6 @@
 """Jobs that this process computes itself, instead of a worker: a Space with ZeroGPU lends its GPU to no other.
 
-Who starts the app says which kinds of job, and by what function: `run_here`. A job then computes in a thread, or where
+Who starts the app names which kinds of job, and by what function: `run_here`. A job then computes in a thread, or where
 that function takes it. There it gets no signals; it is asked to stop by a file in its folder.
 """
 
@@ -33,7 +33,7 @@ def run_here(kinds: Iterable[str], runner: Callable[[str], None]) -> None:
 
 
 def execute_here(folder: str) -> None:
-    """Do the job of the run in that folder. How it ended, the run's status says."""
+    """Do the job of the run in that folder. How it ended is in the run's status."""
     from tinylab.jobs.execute import execute
 
     with contextlib.suppress(BadRequest, Failure, Stopped):
@@ -77,15 +77,15 @@ def stop(run: Run) -> bool:
 def _work(run: Run, runner: Callable[[str], None]) -> None:
     try:
         runner(_name(run))
-        _say_why(run, "it ended without a word; resume it")
-    except Exception as error:  # no GPU was lent, or it was taken back: the job itself could not say so
-        _say_why(run, str(error) or type(error).__name__)
+        _write_why(run, "it ended without a word; resume it")
+    except Exception as error:  # no GPU was lent, or it was taken back: the job itself could not write so
+        _write_why(run, str(error) or type(error).__name__)
     finally:
         (run.path / STOP).unlink(missing_ok=True)
         _working.discard(_name(run))
 
 
-def _say_why(run: Run, message: str) -> None:
+def _write_why(run: Run, message: str) -> None:
     with contextlib.suppress(BadRequest, OSError):  # the run is gone
         status = run.stored_status()
         if status.active:

@@ -1,4 +1,4 @@
-"""The line of runs that wait for a device: who is next, when, and who is at work. It reads, and starts nothing.
+"""The queue of runs that wait for a device: who is next, when, and who is at work. It reads, and starts nothing.
 
 Fair between owners: next is an owner with fewer jobs at work, then one whose runs have computed less in the last hour,
 then the one that waits longest. Among the runs of one owner, who came first goes first.
@@ -44,7 +44,7 @@ class Paces:
     """Seconds a step, by kind and model.
 
     Args:
-        runs: what was asked and how it stands, newest first; only what is finished counts.
+        runs: what was asked and its status, newest first; only what is finished counts.
     """
 
     def __init__(self, runs: Iterable[tuple[JobConfig, Status]]) -> None:
@@ -90,7 +90,7 @@ class Job:
     Attributes:
         owner: whose it is.
         seconds: how long it still computes, None where nothing is known.
-        since: when it joined the line.
+        since: when it joined the queue.
     """
 
     owner: str
@@ -100,7 +100,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Turn:
-    """Which of the jobs in line it is, and in how many seconds it starts; None where that cannot be told."""
+    """Which of the waiting jobs it is, and in how many seconds it starts; None where that is not known."""
 
     index: int
     starts: float | None
@@ -108,7 +108,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Place:
-    """A run's place in line.
+    """A run's place in the queue.
 
     Attributes:
         position: 1 for the run that starts next.
@@ -140,7 +140,7 @@ class Queue:
 
 
 def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, float], slots: int) -> list[Turn]:
-    """The order in which jobs in line will start, played through to the end: every job at work counts for its owner.
+    """The order in which waiting jobs will start, played through to the end: every job at work counts for its owner.
 
     Args:
         used: the seconds that the runs of each owner have computed lately.
@@ -171,16 +171,16 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
 
 
 def read_queue() -> Queue:
-    """The line as the run folders have it at this moment."""
+    """The queue as the run folders have it at this moment."""
     runs, now = listed_runs(), time.time()
     working = [each for each in runs if each.stored.active and each.run.status_of(each.stored).active]
     waiting = [each for each in runs if each.stored.state == "queued"]
     waiting.sort(key=lambda each: (each.stored.queued, each.stored.created, each.run.id))
     paces = Paces((each.config, each.stored) for each in runs) if waiting else Paces(())
     at_work = [Job(owner_of(each.run), _left(each, paces, now)) for each in working]
-    in_line = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
+    queued = [Job(owner_of(each.run), paces.left(each.config, each.stored), each.stored.queued) for each in waiting]
     slots = devices()
-    order = turns(in_line, at_work, _used(runs, now) if waiting else {}, slots)
+    order = turns(queued, at_work, _used(runs, now) if waiting else {}, slots)
     return Queue(
         waiting=tuple(waiting[turn.index].run for turn in order),
         starts=tuple(turn.starts for turn in order),
@@ -190,17 +190,17 @@ def read_queue() -> Queue:
 
 
 def queued_runs() -> list[Run]:
-    """The runs in line, in the order in which they will start."""
+    """The runs that wait, in the order in which they will start."""
     return list(current_queue().waiting)
 
 
 def current_queue() -> Queue:
-    """The line as it was at most half a second ago: cheap enough for many pages that ask every second."""
+    """The queue as it was at most half a second ago: cheap enough for many pages that ask every second."""
     return _recent_queue.now()
 
 
 def place_of(run: Run) -> Place | None:
-    """The place of a run in line, None if it does not wait. Cheap enough for many pages that ask every second."""
+    """The place of a run in the queue, None if it does not wait. Cheap enough for many pages that ask every second."""
     try:
         waits = run.stored_status().state == "queued"
     except BadRequest:
@@ -209,21 +209,21 @@ def place_of(run: Run) -> Place | None:
 
 
 class _RecentQueue:
-    """The line as it was read last, read anew when it is old or somebody joined or left it."""
+    """The queue as it was read last, read again when that is old or somebody joined or left it."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()  # of many that ask at once, one reads
-        self._line, self._read, self._stamp = Queue(), 0.0, ("", 0, 0)
+        self._queue, self._read, self._stamp = Queue(), 0.0, ("", 0, 0)
 
     def now(self) -> Queue:
-        """The line, at most half a second old."""
+        """The queue, at most half a second old."""
         with self._turn:
             stamp = queue_stamp()
             if stamp != self._stamp or time.monotonic() - self._read > _FRESH:
-                self._line = read_queue()
+                self._queue = read_queue()
                 settled = time.time_ns() - max(stamp[1:]) > _TICK
                 self._read, self._stamp = time.monotonic(), stamp if settled else ("", 0, 0)
-            return self._line
+            return self._queue
 
 
 _recent_queue = _RecentQueue()
@@ -262,24 +262,24 @@ _SOON = 15.0  # seconds before its turn a job's process begins to import what it
 
 
 class Watch:
-    """Tells whether another look at the line is worth it, from the stamps and the few jobs at work alone."""
+    """Whether another reading of the queue is worth it, from the stamps and the few jobs at work alone."""
 
     def __init__(self) -> None:
-        self._stamp, self._line = ("", 0, 0), Queue()
+        self._stamp, self._queue = ("", 0, 0), Queue()
 
-    def remember(self, stamp: tuple[str, int, int], queued_runs: Queue) -> None:
-        """Keep what was seen; `stamp` is of before the look."""
-        self._stamp, self._line = stamp, queued_runs
+    def remember(self, stamp: tuple[str, int, int], queue: Queue) -> None:
+        """Keep what was read; `stamp` is of before that."""
+        self._stamp, self._queue = stamp, queue
 
     def something_happened(self) -> bool:
-        """Whether the line has changed, or a job has ended for which somebody waits."""
+        """Whether the queue has changed, or a job has ended for which somebody waits."""
         if queue_stamp() != self._stamp:
             return True
-        return bool(self._line.waiting) and (bool(self._line.free) or not all(map(_works, self._line.working)))
+        return bool(self._queue.waiting) and (bool(self._queue.free) or not all(map(_works, self._queue.working)))
 
     def soon(self) -> bool:
         """Whether somebody waits for a job that is about to end: time to have a process ready."""
-        return bool(self._line.waiting) and any(map(_ends_soon, self._line.working))
+        return bool(self._queue.waiting) and any(map(_ends_soon, self._queue.working))
 
 
 def _works(run: Run) -> bool:

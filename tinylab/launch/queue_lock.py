@@ -1,4 +1,4 @@
-"""One decision at a time, over all processes of a runs folder: who is in line, and whose job starts next."""
+"""One decision at a time, over all processes of a runs folder: who is in the queue, and whose job starts next."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class QueueBusy(Failure):
 
 @contextlib.contextmanager
 def queue_lock(patience: float = _PATIENCE) -> Iterator[None]:
-    """Nobody else changes the line, or starts a job from it, while the block runs. It may be entered again inside.
+    """Nobody else changes the queue, or starts a job from it, while the block runs. It may be entered again inside.
 
     Raises:
-        Undecided: another process has held the line for `patience` seconds.
+        QueueBusy: another process has held the lock for `patience` seconds.
     """
     with _turn:
         if _held:
@@ -54,14 +54,14 @@ def queue_lock(patience: float = _PATIENCE) -> Iterator[None]:
 
 
 def queue_changed() -> None:
-    """Let all processes know that the line is not what it was. For who decides."""
+    """Let all processes know that the queue has changed. For the holder of the lock."""
     if _held and _held[0] >= 0:
         now = time.time_ns()
         os.utime(_held[0], ns=(now, now))
 
 
 def queue_stamp() -> tuple[str, int, int]:
-    """Changes when somebody joins or leaves the line, or a run folder comes or goes."""
+    """Changes when somebody joins or leaves the queue, or a run folder comes or goes."""
     folder = runs_folder()
     return str(folder), _changed_at(folder), _changed_at(_file())
 

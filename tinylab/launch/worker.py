@@ -1,7 +1,7 @@
 """The process behind a job: `python -m tinylab.launch.worker RUN`, or in place of RUN `--wait` or `--fork`.
 
 These two first import what jobs need and then wait for orders, so that a job starts the moment it is ordered;
-`tinylab.launch.fork_server` says how. Standard input is the socket that orders come from; when that closes, they end.
+`tinylab.launch.fork_server` explains. Standard input is the socket that orders come from; when that closes, they end.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def main() -> int:
     from tinylab.jobs.execute import execute
     from tinylab.runs.run import Run
 
-    with contextlib.suppress(BadRequest, Failure, Stopped):  # the run's status says the same
+    with contextlib.suppress(BadRequest, Failure, Stopped):  # the run's status has the same message
         execute(Run.open(Path(folder)))
     return 0
 
 
 def _wait_for_work(*, may_fork: bool) -> str:
-    """Import everything, then wait for an order; "" if none comes. What fails to import is said in the run's log."""
+    """Import everything, then wait for an order; "" if none comes. What fails to import is in the run's log."""
     fork_server = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -97,7 +97,7 @@ def _log_to(path: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    faulthandler.enable()  # after a crash the log says where
+    faulthandler.enable()  # after a crash the log has the place
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tinylab.training.search import SearchTask
 
 __all__ = ["run"]
 
-_SECONDS = "seconds"  # the detail of a plan that tells how long the method took
+_SECONDS = "seconds"  # the detail of a plan that holds how long the method took
 
 
 def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:

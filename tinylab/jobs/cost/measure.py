@@ -36,7 +36,7 @@ def measure_costs(config: CostConfig, progress: Progress, should_stop: Callable[
     Raises:
         BadRequest: no such model or device.
         Failure: the memory of the GPU does not suffice.
-        Stopped: `should_stop` said so.
+        Stopped: `should_stop` returned True.
     """
     contenders = contenders_of(config)
     full = contenders[0]

@@ -129,7 +129,7 @@ class Ticker:
         self._progress, self._should_stop = progress, should_stop
 
     def next(self, message: str, pieces: int = 1) -> None:
-        """`pieces` of work are done now; `message` says what comes next."""
+        """`pieces` of work are done now; `message` names what comes next."""
         self.on_step(0)
         self._done = min(self._done + pieces, self._total)
         self._progress(self._done, self._total, message)

@@ -107,7 +107,7 @@ def reference_of(config: EvaluateConfig, facts: Facts) -> str:
 
 
 def extractor_of(config: EvaluateConfig, facts: Facts) -> str:
-    """What sees the features: what is named, or the digit reader for digits and Inception v3 for all else."""
+    """What extracts the features: what is named, or the digit reader for digits and Inception v3 for all else."""
     if config.extractor != "auto":
         return EXTRACTORS.entry(config.extractor).name
     return _READER if reference_of(config, facts) == DIGITS else "inception-v3"

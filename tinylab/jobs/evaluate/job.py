@@ -84,7 +84,7 @@ def _drawn(config: EvaluateConfig, context: JobContext) -> list[_Pictures]:
 
 
 def _facts(config: EvaluateConfig, contender: Contender, classes: int) -> dict[str, Any]:
-    """What a row says of samples that were drawn: how, by what, and at what pace where one process drew them all."""
+    """What a row has on samples that were drawn: how, by what, and at what pace where one process drew them all."""
     model = contender.model
     setting = {
         "sampler": sampler_for(model.family, config.sampler),
