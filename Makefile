@@ -34,10 +34,10 @@ soak: .venv/installed-dev ## kill jobs 50 times, resume them, compare; open 30 p
 .venv/installed: requirements.txt pyproject.toml
 	@echo "Installing into .venv (about two minutes the first time)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq -r requirements.txt
+	@$(BIN)/python -m pip install -qq $(PIP_FLAGS) -r requirements.txt
 	@$(BIN)/python -m pip install -qq --no-deps -e .
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
-	@$(BIN)/python -m pip install -qq -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq $(PIP_FLAGS) -r requirements-dev.txt
 	@touch $@

@@ -80,6 +80,13 @@ class AppServer:
         self.kill()
         self.start()
 
+    def clear(self) -> None:
+        """Take all runs away from the running app, as somebody does who empties its folder."""
+        self.kill_jobs()
+        if self.runs.exists():
+            self.runs.rename(self.runs.with_name(f"runs-{len(list(self.runs.parent.iterdir()))}"))
+        self.runs.mkdir()
+
     def kill_jobs(self) -> None:
         """End the jobs that tests left running."""
         for file in self.runs.glob("*/status.json"):

@@ -1,10 +1,15 @@
-"""What `.ci/dockerfile` understands of the Dockerfile and of .dockerignore. That it works, that script itself shows."""
+"""What `.ci/dockerfile` understands of the Dockerfile and of .dockerignore, and when it does the steps.
+
+That the steps work, that script itself shows.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".ci"))
 
 from image.building import Image  # noqa: E402
+from image.decision import PASSED, check_briefly, digest, has_passed, note_passed  # noqa: E402
 from image.reading import CannotDo, commands, context_files, ignored, parse, words  # noqa: E402
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -132,3 +138,103 @@ def test_the_lab_runs_as_nobody_special() -> None:
     assert user not in ("root", "0")
     assert names.index("USER") < names.index("CMD")
     assert "--uid 1000" in DOCKERFILE  # as a Space runs it
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what the check reads, with a lab of one line, whose steps have passed."""
+    root = tmp_path / "project"
+    shutil.copytree(ROOT / ".ci", root / ".ci", ignore=shutil.ignore_patterns("passed", "__pycache__"))
+    for folder in ("app", "tests"):
+        (root / folder).mkdir()
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy2(ROOT / name, root)
+    shutil.copy2(ROOT / "tests/page_client.py", root / "tests")
+    (root / "app/__main__.py").write_text("import os\n")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    note_passed(root, digest(root))
+    return root
+
+
+def append(file: str, text: str) -> Callable[[Path], None]:
+    """A change of a project: more text in a file."""
+
+    def change(root: Path) -> None:
+        (root / file).write_text((root / file).read_text() + text)
+
+    return change
+
+
+def run_check(root: Path, *options: str) -> tuple[int, str]:
+    """Run the project's own check; how it ended, and what it said."""
+    command = [sys.executable, str(root / ".ci/dockerfile"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        append("Dockerfile", "EXPOSE 80\n"),
+        append("requirements.txt", "left-pad==1\n"),
+        append(".dockerignore", "docs\n"),
+        append("pyproject.toml", "[tool.setuptools.package-data]\n"),
+        append(".ci/image/building.py", "\n"),
+        append(".ci/dockerfile", "\n"),
+        lambda root: (root / PASSED).unlink(),
+    ],
+)
+def test_the_steps_are_done_again_when_what_decides_has_changed(project: Path, change: Callable[[Path], None]) -> None:
+    assert has_passed(project)
+    change(project)
+    assert not has_passed(project)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        append("app/__main__.py", "print()\n"),
+        append("requirements-dev.txt", "left-pad==1\n"),  # the image does without
+        append("pyproject.toml", "[tool.coverage.run]\n"),
+        append("tests/page_client.py", "\n"),
+    ],
+)
+def test_the_steps_are_not_done_again_for_what_does_not_decide(project: Path, change: Callable[[Path], None]) -> None:
+    change(project)
+    assert has_passed(project)
+
+
+def test_what_has_passed_is_looked_at_briefly_and_done_when_asked_for(project: Path) -> None:
+    code, said = run_check(project)
+    assert (code, "have passed as they stand" in said) == (0, True), said
+    append("Dockerfile", "VOLUME /data\n")(project)
+    passed = (project / PASSED).read_text()
+    code, said = run_check(project)  # changed: the steps are begun, and what did not pass is not kept
+    assert (code, "VOLUME is not known" in said) == (1, True), said
+    assert (project / PASSED).read_text() == passed
+    (project / "Dockerfile").write_text("FROM debian\n")
+    note_passed(project, digest(project))
+    code, said = run_check(project, "--again")
+    assert (code, "only images of python" in said) == (1, True), said
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda root: (root / "requirements.txt").unlink(), "COPY requirements.txt"),
+        (lambda root: (root / "app/__main__.py").unlink(), "there is no module app"),
+        (append("app/__main__.py", "import no_such_module\n"), "no_such_module"),
+        (append(".dockerignore", "app\n"), "there is no module app"),
+        (append("Dockerfile", 'CMD ["tinylab"]\n'), "only python -m"),
+        (append("Dockerfile", "RUN a | b\n"), "simple commands"),
+    ],
+)
+def test_the_brief_look_refuses_what_cannot_work(project: Path, change: Callable[[Path], None], words: str) -> None:
+    check_briefly(project)
+    change(project)
+    with pytest.raises(CannotDo, match=re.escape(words)):
+        check_briefly(project)
+
+
+def test_the_brief_look_is_content_with_the_project_itself() -> None:
+    check_briefly(ROOT)

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from image.reading import CannotDo, Instruction, commands, context_files, words
+from image.reading import CannotDo, Instruction, commands, context_files, copied_files, words
 from image.stand_in import bring_package, bring_python, pip_settings
 
 __all__ = ["Image"]
@@ -110,10 +110,7 @@ class Image:
         place = self.place(target)
         for source in sources:
             inside = "" if source == "." else f"{source.strip('/')}/"
-            files = [path for path in context_files(self.source) if path == source or path.startswith(inside)]
-            if not files:
-                raise CannotDo(f"COPY {source}: there is no such file, or .dockerignore keeps it out")
-            for path in files:
+            for path in copied_files(source, context_files(self.source)):
                 whole = path == source and inside
                 to = place / Path(path).name if whole else place / path.removeprefix(inside)
                 to.parent.mkdir(parents=True, exist_ok=True)
@@ -177,8 +174,8 @@ class Image:
                 print(f"  note: {arguments[at + 1]} cannot be reached; pip gets on with its own index")
                 arguments = arguments[:at] + arguments[at + 2 :]
                 self._refuse_cuda(settings)
-        # What is never imported here need not be compiled.
-        self._call([str(self.program), "-m", "pip", *arguments], settings | {"PIP_NO_COMPILE": "1"})
+        # What is never imported here need not be compiled: a minute. (The variable PIP_NO_COMPILE means the opposite.)
+        self._call([str(self.program), "-m", "pip", *arguments, "--no-compile"], settings)
 
     def _refuse_cuda(self, settings: Mapping[str, str]) -> None:
         """CannotDo where the torch that pip would take is one for GPUs, gigabytes of it."""

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CannotDo", "Instruction", "commands", "context_files", "ignored", "parse", "words"]
+__all__ = ["CannotDo", "Instruction", "commands", "context_files", "copied_files", "ignored", "parse", "words"]
 
 KNOWN = ("FROM", "RUN", "ENV", "WORKDIR", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD")
 
@@ -98,3 +98,12 @@ def context_files(root: Path) -> list[str]:
     lines = (root / ".dockerignore").read_text().splitlines()
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     return sorted(path for path in set(listed) if path and (root / path).is_file() and not ignored(path, patterns))
+
+
+def copied_files(source: str, context: list[str]) -> list[str]:
+    """Which files of a build's context a COPY of `source` takes; CannotDo where there is none."""
+    inside = "" if source == "." else f"{source.strip('/')}/"
+    files = [path for path in context if path == source or path.startswith(inside)]
+    if not files:
+        raise CannotDo(f"COPY {source}: there is no such file, or .dockerignore keeps it out")
+    return files

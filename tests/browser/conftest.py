@@ -37,6 +37,7 @@ MUTE_WHEN_LEFT = """addEventListener('beforeunload', () => {
     console.error = () => {};
     addEventListener('unhandledrejection', (event) => event.preventDefault());
 });"""
+SIZE = {"width": 1280, "height": 900}
 LOCAL = {"127.0.0.1", "localhost", None}  # None: data: and blob:, which have no host
 
 
@@ -86,10 +87,19 @@ class PageProblems(list[str]):
             self.append(f"request to another machine: {url}")
 
 
-@pytest.fixture
-def page_problems() -> PageProblems:
-    """The problems so far; the test fails at its end if there are any left."""
+@pytest.fixture(scope="session")
+def all_problems() -> PageProblems:
+    """Where all pages of this browser tell of their problems."""
     return PageProblems()
+
+
+@pytest.fixture
+def page_problems(all_problems: PageProblems) -> Iterator[PageProblems]:
+    """The problems so far; the test fails at its end if there are any left."""
+    yield all_problems
+    left = list(all_problems)
+    all_problems.clear()
+    assert left == []
 
 
 @pytest.fixture
@@ -98,14 +108,13 @@ def new_context(browser: Browser, page_problems: PageProblems) -> Iterator[Calla
     contexts: list[BrowserContext] = []
 
     def new(**look: Any) -> BrowserContext:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **look}))
+        contexts.append(browser.new_context(**{"viewport": SIZE, **look}))
         page_problems.watch(contexts[-1])
         return contexts[-1]
 
     yield new
     for context in contexts:
         context.close()
-    assert list(page_problems) == []
 
 
 @pytest.fixture
@@ -121,20 +130,36 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture(scope="session")
-def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """The running app. A test that kills it starts it again."""
+def app(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """The running app: one for all tests of this process, for starting one takes ten seconds of a core."""
     with running_app(tmp_path_factory.mktemp("app")) as server:
         yield server
 
 
+@pytest.fixture(scope="module")
+def server(app: AppServer) -> AppServer:
+    """The running app, without runs of other files. A test that kills it starts it again."""
+    app.clear()
+    return app
+
+
 @pytest.fixture
 def lab(page: Page, server: AppServer) -> LabPage:
-    """The lab in a fresh browser. A file whose tests need an app for themselves makes `server` its `own_server`."""
+    """The lab in a fresh browser."""
     return LabPage(page, server.url)
 
 
 @pytest.fixture(scope="module")
-def own_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """An app for the tests of one file alone, where no other has left runs."""
-    with running_app(tmp_path_factory.mktemp("own-app")) as server:
-        yield server
+def shared_page(browser: Browser, server: AppServer, all_problems: PageProblems) -> Iterator[Page]:
+    """A page that the tests of one file share, for opening one takes three seconds of a core."""
+    context = browser.new_context(viewport=SIZE)
+    all_problems.watch(context)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def shared_lab(shared_page: Page, server: AppServer, page_problems: PageProblems) -> Iterator[LabPage]:
+    """The lab as the test before left it, in its usual size. For tests that bring about all that they look at."""
+    yield LabPage(shared_page, server.url)
+    shared_page.set_viewport_size(SIZE)

@@ -11,6 +11,8 @@ from playwright.sync_api import Page
 from tinylab.runs.run import Run
 
 TABS = {
+    "load": ("Load",),
+    "runs": ("Runs",),
     "search": ("Search",),
     "compare": ("Compare",),
     "finetune": ("Fine-tune",),
@@ -18,6 +20,7 @@ TABS = {
     "evaluate": ("Measure", "Quality"),
     "cost": ("Measure", "Cost"),
 }
+POLL = 50  # milliseconds
 PATIENCE = 120_000  # milliseconds; two busy cores are slow
 
 _STATE = "document.querySelector(`#${kind}-live .tl-live`)?.dataset"
@@ -36,15 +39,21 @@ class LabPage:
         self.page.goto(f"{self.url}/{query}")
         self.wait("window.tinylab?.ready")
 
+    def show(self, kind: str) -> None:
+        """Have the tab of a kind of job before one, in a page that may be open already."""
+        if not self.page.url.startswith(self.url):
+            self.open()
+        self.open_tab(kind)
+
     def wait(self, expression: str, argument: Any = None) -> None:
-        """Wait until a JavaScript expression is true."""
-        self.page.wait_for_function(expression, arg=argument)
+        """Wait until a JavaScript expression is true. Asking at every frame would have the page draw every frame."""
+        self.page.wait_for_function(expression, arg=argument, polling=POLL)
 
     def open_tab(self, kind: str) -> None:
         """Click on the tab of a kind of job, and on its part of that tab if there are several."""
         for name in TABS[kind]:
             self.page.get_by_role("tab", name=name, exact=True).click()
-        self.page.wait_for_selector(f"#{kind}-start", state="visible")
+        self.page.wait_for_selector(f"#{kind}-start, #{kind}-search", state="visible")
 
     def load(self, reference: str) -> None:
         """Type a model into the menu of the Load tab, load it, and wait until the whole page goes by it."""

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, run_ids
-from playwright.sync_api import Page
 
 from tinylab.config import SearchConfig
 from tinylab.runs.run import Run
 
 
 @pytest.fixture
-def lab(page: Page, server: Any) -> Iterator[LabPage]:
-    """The lab in a fresh browser; no run may be there afterwards that was not there before."""
+def lab(shared_lab: LabPage, server: Any) -> Iterator[LabPage]:
+    """The lab, open already maybe; no run may be there afterwards that was not there before."""
     before = run_ids(server.runs)
-    page.set_viewport_size({"width": 1280, "height": 600})  # the message must come into view
-    yield LabPage(page, server.url)
+    shared_lab.page.set_viewport_size({"width": 1280, "height": 600})  # the message must come into view
+    yield shared_lab
     assert run_ids(server.runs) == before
 
 
@@ -40,7 +39,7 @@ def complain(lab: LabPage, kind: str) -> str:
 
 
 def test_search_refuses_a_pattern_that_does_not_fit_and_steps_that_are_none(lab: LabPage) -> None:
-    lab.open("?tab=search")
+    lab.show("search")
     box = lab.page.locator("#search-pattern input")
     box.fill("5:7")
     box.press("Enter")
@@ -61,7 +60,7 @@ def test_search_refuses_a_pattern_that_does_not_fit_and_steps_that_are_none(lab:
 
 
 def test_compare_refuses_an_empty_list_and_negative_steps(lab: LabPage) -> None:
-    lab.open("?tab=compare")
+    lab.show("compare")
     lab.fill("compare-steps", "-1")
     assert complain(lab, "compare").startswith("Fine-tuning steps")
     lab.fill("compare-steps", "5")
@@ -73,7 +72,7 @@ def test_compare_refuses_an_empty_list_and_negative_steps(lab: LabPage) -> None:
 
 
 def test_finetune_refuses_blocks_that_do_not_exist(lab: LabPage) -> None:
-    lab.open("?tab=finetune")
+    lab.show("finetune")
     lab.fill("finetune-indices", "0, 99")
     assert "99 is out of range" in complain(lab, "finetune")
     lab.fill("finetune-indices", "one, two")
@@ -84,7 +83,7 @@ def test_finetune_refuses_blocks_that_do_not_exist(lab: LabPage) -> None:
 
 
 def test_generate_refuses_classes_that_do_not_exist(lab: LabPage) -> None:
-    lab.open("?tab=generate")
+    lab.show("sample")
     lab.fill("sample-classes", "3, 11")
     said = complain(lab, "sample")
     assert "11 does not exist" in said
@@ -95,7 +94,7 @@ def test_generate_refuses_classes_that_do_not_exist(lab: LabPage) -> None:
 
 
 def test_load_refuses_a_model_that_is_not_there_and_keeps_the_old_one(lab: LabPage) -> None:
-    lab.open()
+    lab.show("load")
     box = lab.page.locator("#load-model input")
     box.fill("/no/such/<b>model</b>")
     box.press("Enter")

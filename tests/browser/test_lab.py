@@ -19,9 +19,9 @@ ENDLESS = "9000"  # steps: more than any test waits for
 
 
 @pytest.fixture(scope="module")
-def model(server: Any) -> str:
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a model so small that its jobs take seconds; its name wants to be more than text."""
-    folder = server.runs.parent / "small <img src=x>"
+    folder = tmp_path_factory.mktemp("small <img src=x>")
     sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
     save_model(DiT(**sizes, hidden_size=8, depth=4, num_heads=2), folder, card="")
     return str(folder)

@@ -23,16 +23,32 @@ FULL = 4095
 CANVAS = ".lesson-compare figure:last-child canvas"
 
 
-@pytest.fixture(scope="module")
-def server(own_server: Any) -> Any:
-    """An app of this file alone."""
-    return own_server
+@pytest.fixture
+def lab(shared_lab: LabPage) -> LabPage:
+    """The lab in a page that the tests share."""
+    return shared_lab
 
 
-def open_lesson(lab: LabPage, lesson: str, number: int, query: str = "") -> Any:
-    """Open a page of a lesson by the address; its first widget, once it is filled."""
-    lab.open(f"?tab=learn&lang=en&lesson={lesson}-{number}{query}")
+def open_learn(lab: LabPage) -> None:
+    """Open the tab that is called so, with more words in its name."""
     lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+
+
+def open_lesson(lab: LabPage, lesson: str, number: int, *, touch: bool = True) -> Any:
+    """Open a page of a lesson as nobody has touched it; its first widget, once it is filled.
+
+    Within what the browser shows, if that is English and nobody has touched that page of the lesson; else by the
+    address. A test that only reads says that it will not `touch` it.
+    """
+    name = f"{lesson}-{number}"
+    new = "(name) => window.tinylab?.ready && tinylab.language === 'en' && !(window.touched ??= new Set()).has(name)"
+    if lab.page.evaluate(new, name):
+        lab.page.evaluate("([lesson, page]) => tinylab.lessons.go(lesson, page)", [lesson, number])
+    else:
+        lab.open(f"?tab=learn&lang=en&lesson={name}")
+    if touch:
+        lab.page.evaluate("(name) => (window.touched ??= new Set()).add(name)", name)
+    open_learn(lab)
     widget = lab.page.locator(f"#lesson-{lesson}-{number} .lesson-widget").first
     lab.page.wait_for_selector(f"#lesson-{lesson}-{number} .lesson-widget[data-ready]", state="visible")
     return widget
@@ -70,7 +86,7 @@ def numbers(widget: Any, name: str) -> list[float]:
 
 def test_start_page_leads_to_every_lesson_and_back(lab: LabPage) -> None:
     lab.open("?lang=en")
-    lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+    open_learn(lab)
     assert lab.page.locator(".lesson-card").count() == len(LESSONS) == 4
     for lesson in LESSONS:
         lab.page.locator(f".lesson-card[data-lesson={lesson.id}]").click()
@@ -108,7 +124,7 @@ def test_a_click_on_the_start_plays_the_recorded_search(lab: LabPage) -> None:
 def test_an_address_that_names_no_lesson_shows_the_start(lab: LabPage) -> None:
     for wrong in ("nothing-1", "cut-9", "..%2F..-1", "cut"):
         lab.open(f"?lang=en&lesson={wrong}")
-        lab.page.locator("#tabs button[role=tab]", has_text="Learn").first.click()
+        open_learn(lab)
         lab.page.locator("#lesson-cut-1" if wrong.startswith("cut") else "#learn-start").wait_for(state="visible")
 
 
@@ -131,7 +147,9 @@ def test_switches_change_digits_loss_and_rank_at_once(lab: LabPage) -> None:
     painted(lab, place, 0)
 
 
-def test_the_first_lesson_turns_the_order_round_after_a_guess(lab: LabPage) -> None:
+def test_the_first_lesson_turns_the_order_round_after_a_guess_and_shows_a_table(
+    lab: LabPage,
+) -> None:
     widget, facts = open_lesson(lab, "cut", 2), FACTS["candidates"]()
     assert widget.get_attribute("data-share") == "0"
     for each in facts["pair"]:  # the truth is not there before the answer
@@ -148,11 +166,6 @@ def test_the_first_lesson_turns_the_order_round_after_a_guess(lab: LabPage) -> N
     assert f"at {one[0]:.2f} after the cut and {one[1]:.3f} after training" in said
     assert f"all four at {four[0]:.2f} and {four[1]:.3f}" in said
     assert f"{facts['best'] / facts['full']:.1f} times that of the whole model" in said
-
-
-def test_marked_choices_stand_in_a_table_after_the_guess(lab: LabPage) -> None:
-    widget, facts = open_lesson(lab, "cut", 2), FACTS["candidates"]()
-    guess(widget, 1)
     widget.locator("summary").click()
     rows = [row.locator("td").all_inner_texts() for row in widget.locator("tbody tr").all()]
     assert rows == [
@@ -180,6 +193,16 @@ def test_the_first_lesson_says_why_the_choice_of_the_lab_won(lab: LabPage) -> No
     assert widget.locator(".lesson-live[aria-live=polite]").first.inner_text()
 
 
+def test_time_and_class_reach_both_rows_of_a_block(lab: LabPage) -> None:
+    widget = open_lesson(lab, "block", 1, touch=False)
+    script = """(paths) => paths.map((path) => { const end = path.getPointAtLength(path.getTotalLength());
+        return [...path.ownerSVGElement.querySelectorAll('[data-name]')].filter((part) => {
+            const { x, y, width, height } = part.getBBox();
+            return end.x > x && end.x < x + width && Math.abs(end.y - y - height) < 4; })[0]?.dataset.name; })"""
+    reached = widget.locator(".lesson-condition").evaluate_all(script)
+    assert sorted(reached) == ["gate1", "gate2", "norm1", "norm2"]
+
+
 def test_a_block_is_drawn_explained_and_skipped_by_keyboard(lab: LabPage) -> None:
     widget = open_lesson(lab, "block", 1)
     widget.locator("[data-name=attention]").focus()
@@ -194,30 +217,17 @@ def test_a_block_is_drawn_explained_and_skipped_by_keyboard(lab: LabPage) -> Non
     assert widget.locator(".lesson-skipped").count() == 0
 
 
-def test_time_and_class_reach_both_rows_of_a_block(lab: LabPage) -> None:
-    widget = open_lesson(lab, "block", 1)
-    script = """(paths) => paths.map((path) => { const end = path.getPointAtLength(path.getTotalLength());
-        return [...path.ownerSVGElement.querySelectorAll('[data-name]')].filter((part) => {
-            const { x, y, width, height } = part.getBBox();
-            return end.x > x && end.x < x + width && Math.abs(end.y - y - height) < 4; })[0]?.dataset.name; })"""
-    reached = widget.locator(".lesson-condition").evaluate_all(script)
-    assert sorted(reached) == ["gate1", "gate2", "norm1", "norm2"]
-
-
-def test_switches_wait_for_the_guess(lab: LabPage) -> None:
-    widget, free = open_lesson(lab, "block", 2), lab.page.locator("#lesson-block-2 [data-part=free]")
-    assert not free.is_visible()
-    guess(widget, 5)
-    free.locator(".lesson-switch").first.wait_for(state="visible")
-
-
 @pytest.mark.parametrize(("number", "facts"), [(2, "single"), (3, "pairs")])
-def test_damage_is_shown_after_the_guess(lab: LabPage, number: int, facts: str) -> None:
+def test_damage_and_switches_are_shown_after_the_guess(lab: LabPage, number: int, facts: str) -> None:
     widget, known = open_lesson(lab, "block", number), FACTS[facts]()
     assert widget.locator(".js-plotly-plot").count() == 0
+    switches = lab.page.locator(f"#lesson-block-{number} [data-part=free]")
+    assert not switches.is_visible()
     right = known["worst"] if facts == "single" else 2
     guess(widget, right)
     assert "as you said" in widget.inner_text()
+    if facts == "single":
+        switches.locator(".lesson-switch").first.wait_for(state="visible")
     if facts == "pairs":  # the map of all pairs would answer a question of its own
         assert widget.locator(".js-plotly-plot").count() == 0 and "Every square" not in widget.inner_text()
         guess(widget, 1)
@@ -229,7 +239,7 @@ def test_damage_is_shown_after_the_guess(lab: LabPage, number: int, facts: str) 
 
 
 def test_formulas_are_drawn_without_a_network(lab: LabPage) -> None:
-    open_lesson(lab, "gradient", 3)
+    open_lesson(lab, "gradient", 3, touch=False)
     aside = lab.page.locator("#lesson-gradient-3 .lesson-aside")
     assert aside.locator(".katex-display").count() >= 2
     assert "$$" not in aside.inner_text()
@@ -360,7 +370,7 @@ def test_lessons_fit_a_narrow_dark_page_with_reduced_motion(
     lab.open("?tab=learn&__theme=dark")
     lab.page.wait_for_selector(".lesson-search canvas[data-drawn='60']")  # at once: nothing moves here
     assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400
-    widget = open_lesson(lab, "cut", 2, "&__theme=dark")
+    widget = open_lesson(lab, "cut", 2)
     widget.locator(".lesson-options button").first.click()
     lab.wait("document.querySelector('#lesson-cut-2 .lesson-widget').dataset.share === '1'")
     assert lab.page.evaluate("document.documentElement.scrollWidth") <= 400

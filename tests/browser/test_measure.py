@@ -20,15 +20,9 @@ BASELINE = "Random"
 
 
 @pytest.fixture(scope="module")
-def server(own_server: Any) -> Any:
-    """An app without runs of other tests: menus offer only what these tests make."""
-    return own_server
-
-
-@pytest.fixture(scope="module")
-def compared(server: Any) -> Run:
+def compared(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished comparison on a tiny model, made without the browser."""
-    folder = server.runs.parent / "tiny"
+    folder = tmp_path_factory.mktemp("tiny")
     sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
     save_model(DiT(**sizes, hidden_size=8, depth=6, num_heads=2), folder, card="")
     methods = ("influence", "random", "first", "even")

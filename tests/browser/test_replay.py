@@ -27,32 +27,40 @@ _HEATMAP = "document.querySelector('#search-live [data-slot=heatmap]')"
 
 
 @pytest.fixture(scope="module")
-def server(own_server: Any) -> Any:
-    """An app with a runs folder of its own."""
-    return own_server
-
-
-@pytest.fixture(scope="module")
-def own_run(own_server: Any) -> Run:
+def own_run(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A search of one's own, finished."""
-    folder = own_server.runs.parent / "small"
+    folder = tmp_path_factory.mktemp("small")
     sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
     save_model(DiT(**sizes, hidden_size=8, depth=4, num_heads=2), folder, card="")
     config = SearchConfig.create(model=str(folder), pattern="1:2", steps=12, batch_size=4, log_every=1, threads=1)
-    run = start_run(config, own_server.runs / "search-of-my-own")
+    run = start_run(config, server.runs / "search-of-my-own")
     execute(run, quiet=True)
     return run
 
 
 @pytest.fixture
-def calm_lab(new_context: Callable[..., BrowserContext], own_server: Any) -> LabPage:
+def lab(shared_lab: LabPage) -> LabPage:
+    """The lab in a page that the tests share."""
+    return shared_lab
+
+
+@pytest.fixture
+def calm_lab(new_context: Callable[..., BrowserContext], server: Any) -> LabPage:
     """The lab for somebody who asked for reduced motion."""
-    return LabPage(new_context(reduced_motion="reduce").new_page(), own_server.url)
+    return LabPage(new_context(reduced_motion="reduce").new_page(), server.url)
 
 
 def open_search(lab: LabPage, query: str = "") -> None:
     lab.open(f"?tab=search&run={SEARCH}{query}")
     lab.page.wait_for_selector(BAR, state="visible")
+
+
+def seek(lab: LabPage, step: int) -> None:
+    """Move the slider to a step of the recorded search, which has every third; open it unless it is shown."""
+    if not lab.page.url.startswith(lab.url) or lab.shown("search") != SEARCH:
+        open_search(lab)
+    lab.page.locator(SLIDER).fill(str(step // 3))
+    wait_for_step(lab, step)
 
 
 def shown_steps(lab: LabPage) -> list[int]:
@@ -89,8 +97,7 @@ def test_recorded_search_plays_column_by_column_in_the_charts_that_stay(lab: Lab
 
 
 def test_it_holds_where_it_was_paused_and_goes_on_from_there(lab: LabPage) -> None:
-    open_search(lab, "&step=60")
-    wait_for_step(lab, 60)
+    seek(lab, 60)
     lab.page.get_by_role("button", name="Play").click()
     lab.wait(f"{_HEATMAP}.data[0].x.at(-1) > 66")
     lab.page.get_by_role("button", name="Pause").click()
@@ -104,14 +111,13 @@ def test_it_holds_where_it_was_paused_and_goes_on_from_there(lab: LabPage) -> No
 
 
 def test_four_times_the_speed_is_faster(lab: LabPage) -> None:
-    open_search(lab, "&step=1")
-    lab.page.wait_for_timeout(300)
+    seek(lab, 1)
     # All moments are there before the clock starts, so that only the speed decides.
     lab.page.locator(SLIDER).focus()
     for _ in range(14):
         for _ in range(6):
             lab.page.keyboard.press("ArrowRight")
-        lab.page.wait_for_timeout(200)
+        lab.page.wait_for_timeout(100)
     lab.wait(f"{_HEATMAP}.data[0].x.length > 80")
 
     def moments_in(seconds: float, speed: str) -> int:
@@ -123,13 +129,16 @@ def test_four_times_the_speed_is_faster(lab: LabPage) -> None:
         lab.page.keyboard.press(" ")
         return int(lab.page.locator(SLIDER).input_value())
 
-    slow, fast = moments_in(3, "0.5"), moments_in(3, "4")
+    slow, fast = moments_in(1.5, "0.5"), moments_in(1.5, "4")
     assert 0 < slow < fast
 
 
 def test_scrubbing_shows_every_place_and_the_end_is_the_finished_run(lab: LabPage) -> None:
-    open_search(lab)
+    seek(lab, 3)
+    lab.page.get_by_role("button", name="To the end").click()
+    lab.wait("!location.search.includes('step=')")
     lab.wait(f"{_HEATMAP}?.data?.[0].x.length > 80")
+    lab.page.wait_for_selector("#search-live [data-slot=result]", state="visible")
     assert lab.page.locator(f"{BAR} output").inner_text() == "step 250 of 250"
     whole = charts(lab)
     assert "step=" not in lab.page.url
@@ -146,8 +155,7 @@ def test_scrubbing_shows_every_place_and_the_end_is_the_finished_run(lab: LabPag
 
 
 def test_keys_step_play_and_go_to_both_ends(lab: LabPage) -> None:
-    open_search(lab, "&step=30")
-    wait_for_step(lab, 30)
+    seek(lab, 30)
     press = lab.page.keyboard.press
     lab.page.locator(SLIDER).focus()
     press("ArrowRight")
@@ -224,8 +232,8 @@ def test_finetuning_and_comparison_are_watched_in_the_same_way(lab: LabPage) -> 
     lab.wait("document.querySelectorAll('#compare-live tbody tr').length === 11")
 
 
-def test_run_at_work_has_no_bar_and_gets_one_when_it_is_over(lab: LabPage, own_server: Any, own_run: Run) -> None:
-    run = Run.create(own_server.runs / "search-at-work", own_run.config())
+def test_run_at_work_has_no_bar_and_gets_one_when_it_is_over(lab: LabPage, server: Any, own_run: Run) -> None:
+    run = Run.create(server.runs / "search-at-work", own_run.config())
     writer = MetricsWriter(run.metrics_path)
     vectors = own_run.metrics().last_vectors()
     scalars = own_run.metrics().last_scalars()

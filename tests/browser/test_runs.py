@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lab_page import LabPage, run_ids
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator
 
 from tinylab.config import SearchConfig
 from tinylab.runs.about import about
@@ -36,20 +36,20 @@ def make(runs: Path, number: int) -> Run:
 
 
 @pytest.fixture(scope="module")
-def server(own_server: Any) -> Any:
-    """An app with runs that no other test touches."""
+def server(server: Any) -> Any:
+    """The app, with runs that no other file touches."""
     for number in range(1, 31):
-        make(own_server.runs, number)
-    return own_server
+        make(server.runs, number)
+    return server
 
 
 @pytest.fixture
-def lab(page: Page, server: Any) -> LabPage:
-    """The Runs tab in a fresh browser."""
-    lab = LabPage(page, server.url)
-    lab.open("?tab=runs")
-    lab.page.wait_for_selector("#runs-list li[data-run]")
-    return lab
+def lab(shared_lab: LabPage) -> LabPage:
+    """The Runs tab in a page that the tests share, with all runs in its list."""
+    shared_lab.show("runs")
+    shared_lab.page.fill("#runs-search", "")
+    shared_lab.wait("document.querySelectorAll('#runs-rows li[data-run]').length >= 20")
+    return shared_lab
 
 
 def row(lab: LabPage, run_id: str) -> Locator:
@@ -74,8 +74,9 @@ def import_file(lab: LabPage, archive: Path) -> None:
 
 
 def test_run_is_found_named_and_found_by_its_name(lab: LabPage, server: Any) -> None:
-    assert "30 runs" in lab.page.locator(".tl-runs-count").inner_text()
-    assert lab.page.locator("#runs-rows li[data-run]").count() == 20
+    count = len(run_ids(server.runs))
+    lab.page.locator(".tl-runs-count").get_by_text(f"{count} runs").wait_for()
+    assert count >= 30 and lab.page.locator("#runs-rows li[data-run]").count() == 20
     lab.page.get_by_role("button", name="Older runs").click()
     row(lab, FIRST).wait_for()
     choose(lab, FIRST)
@@ -190,7 +191,9 @@ def test_bad_archive_is_refused_in_one_line(lab: LabPage, server: Any, tmp_path:
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("../../evil.json", "{}")
     import_file(lab, bad)
-    said = lab.message("runs")
+    refusal = lab.page.locator("#runs-message .tl-error")
+    refusal.wait_for()
+    said = refusal.inner_text()
     assert "leads somewhere else; nothing was imported" in said and "\n" not in said
     assert run_ids(server.runs) == before
 
@@ -232,9 +235,12 @@ def test_run_is_opened_in_the_tab_of_its_kind(lab: LabPage) -> None:
     assert lab.page.get_by_role("tab", name="Search", exact=True).get_attribute("aria-selected") == "true"
 
 
-@pytest.mark.parametrize(("width", "view"), [(390, "light"), (1280, "light"), (1280, "projector"), (800, "projector")])
-def test_tab_fits_the_screen(lab: LabPage, width: int, view: str) -> None:
-    lab.page.set_viewport_size({"width": width, "height": 800})
-    lab.open(f"?tab=runs&view={view}")
-    choose(lab, lab.page.locator("#runs-rows li[data-run]").first.get_attribute("data-run") or "")
-    assert lab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+@pytest.mark.parametrize(("width", "view"), [(390, "light"), (800, "projector")])
+def test_tab_fits_the_screen(shared_lab: LabPage, server: Any, width: int, view: str) -> None:
+    page = shared_lab.page
+    page.set_viewport_size({"width": width, "height": 800})
+    shared_lab.open(f"?tab=runs&view={view}")
+    choose(shared_lab, page.locator("#runs-rows li[data-run]").first.get_attribute("data-run") or "")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

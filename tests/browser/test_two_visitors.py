@@ -48,14 +48,14 @@ def link_of(lab: LabPage) -> str:
     return lab.page.evaluate("tinylab.link()")
 
 
-def test_a_link_shows_the_same_picture_in_a_second_browser(own_server: AppServer, visit: Visit) -> None:
-    first = visit(own_server, "?run=recorded-search-digits-dit&step=100&view=projector,dark")
+def test_a_link_shows_the_same_picture_in_a_second_browser(server: AppServer, visit: Visit) -> None:
+    first = visit(server, "?run=recorded-search-digits-dit&step=100&view=projector,dark")
     first.wait("document.querySelector('#search-live [data-slot=heatmap]')?.data?.[0].z.length === 12")
     first.wait("!document.querySelector('#search-live .tl-replay')?.hidden")
     columns = first.on_heatmap("it.data[0].z[0].length")
     link = link_of(first)
     assert "key=" not in link  # nobody is a stranger at home
-    second = visit(own_server, link)
+    second = visit(server, link)
     second.wait(
         "(columns) => document.querySelector('#search-live [data-slot=heatmap]')?.data?.[0].z[0].length === columns",
         columns,
@@ -68,16 +68,16 @@ def test_a_link_shows_the_same_picture_in_a_second_browser(own_server: AppServer
     )
 
 
-def test_a_preset_in_the_address_fills_the_form(own_server: AppServer, visit: Visit) -> None:
-    first = visit(own_server, "?tab=search")
+def test_a_preset_in_the_address_fills_the_form(server: AppServer, visit: Visit) -> None:
+    first = visit(server, "?tab=search")
     first.page.get_by_label("As published").click()
     first.wait("document.querySelector('#search-steps input').value === '10000'")
-    second = visit(own_server, link_of(first))
+    second = visit(server, link_of(first))
     second.wait("document.querySelector('#search-steps input').value === '10000'")
 
 
-def test_the_command_is_what_the_form_would_do(own_server: AppServer, visit: Visit) -> None:
-    lab = visit(own_server, "?tab=search")
+def test_the_command_is_what_the_form_would_do(server: AppServer, visit: Visit) -> None:
+    lab = visit(server, "?tab=search")
     lab.fill("search-steps", "77")
     lab.page.click("#search-command")
     code = lab.page.locator("#search-command-text code")

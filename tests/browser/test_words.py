@@ -23,15 +23,9 @@ ENGLISH, GERMAN, HEATMAP = entries("en"), entries("de"), "#search-live [data-slo
 
 
 @pytest.fixture(scope="module")
-def server(own_server: Any) -> Any:
-    """An app of its own."""
-    return own_server
-
-
-@pytest.fixture(scope="module")
-def searched(server: Any) -> Run:
+def searched(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished search in a tiny model, made without the browser."""
-    folder = server.runs.parent / "tiny"
+    folder = tmp_path_factory.mktemp("tiny")
     sizes = {"input_size": 8, "patch_size": 4, "in_channels": 1, "num_classes": 10}
     save_model(DiT(**sizes, hidden_size=8, depth=4, num_heads=2), folder, card="")
     config = SearchConfig.create(model=str(folder), pattern="1:2", steps=12, batch_size=8, threads=1)
@@ -47,8 +41,11 @@ def german(new_context: Callable[..., BrowserContext], server: Any) -> LabPage:
 
 
 def open_search(lab: LabPage, run: Run, more: str = "") -> None:
-    """Open the page on a search and wait for its heatmap."""
-    lab.open(f"?run={run.id}{more}")
+    """Open the page on a search, unless it shows that already, and wait for its heatmap."""
+    if more or not lab.page.url.startswith(lab.url) or lab.shown("search") != run.id:
+        lab.open(f"?run={run.id}{more}")
+    else:
+        lab.open_tab("search")
     lab.wait(f"document.querySelector('{HEATMAP} .tl-save')")
 
 
@@ -147,10 +144,10 @@ def test_tour_fits_on_a_phone(lab: LabPage) -> None:
         lab.page.locator("#tl-tour [data-act=next]").click()
 
 
-def test_glossary_opens_by_key_searches_and_shows_formulas(lab: LabPage) -> None:
-    lab.open("?tab=search")
-    page = lab.page
-    lab.wait("document.querySelectorAll('#tl-formulas .katex-display').length > 20")
+def test_glossary_opens_by_key_searches_and_shows_formulas(shared_lab: LabPage) -> None:
+    shared_lab.show("search")
+    page = shared_lab.page
+    shared_lab.wait("document.querySelectorAll('#tl-formulas .katex-display').length > 20")
     page.locator("#search-steps input").press("?")  # somebody is typing
     assert page.locator("dialog[open]").count() == 0
     page.locator("#search-steps input").blur()
@@ -172,12 +169,13 @@ def test_glossary_opens_by_key_searches_and_shows_formulas(lab: LabPage) -> None
     assert page.evaluate("document.activeElement.id") == "tl-entry-block"
     dialog.get_by_role("button", name=ENGLISH["glossary.depth.name"], exact=True).first.click()
     assert page.evaluate("document.activeElement.id") == "tl-entry-depth"
+    page.keyboard.press("Escape")
 
 
-def test_tips_appear_on_focus_and_hover_and_go_by_escape(lab: LabPage) -> None:
-    page, tip = lab.page, lab.page.locator("#tl-tip")
-    lab.open("?tab=search")
-    lab.wait("document.querySelector('#tab-search .tl-intro .tl-term')")
+def test_tips_appear_on_focus_and_hover_and_go_by_escape(shared_lab: LabPage) -> None:
+    page, tip = shared_lab.page, shared_lab.page.locator("#tl-tip")
+    shared_lab.show("search")
+    shared_lab.wait("document.querySelector('#tab-search .tl-intro .tl-term')")
     term = page.locator("#tab-search .tl-intro .tl-term[data-term=block]")
     term.focus()
     tip.wait_for()
@@ -216,9 +214,9 @@ def test_a_page_of_a_lesson_marks_a_term_once_and_explains_it(lab: LabPage) -> N
     assert lab.page.evaluate("document.activeElement.id") == "tl-entry-rank_correlation"
 
 
-def test_names_of_terms_explain_titles_and_not_common_words(lab: LabPage) -> None:
-    lab.open("?tab=search")
-    lab.page.evaluate(
+def test_names_of_terms_explain_titles_and_not_common_words(shared_lab: LabPage) -> None:
+    shared_lab.show("search")
+    shared_lab.page.evaluate(
         """() => {
             const made = document.createElement('div');
             made.innerHTML = '<table><tr><th>Random</th></tr><tr><th>Evolution (EvoPress)</th></tr></table>'
@@ -227,20 +225,20 @@ def test_names_of_terms_explain_titles_and_not_common_words(lab: LabPage) -> Non
             document.querySelector('#search-live .tl-live').append(made);
         }"""
     )
-    lab.page.locator("#made .tl-term").wait_for()
+    shared_lab.page.locator("#made .tl-term").wait_for()
     named = "(places) => places.map((place) => place.dataset.term)"
-    assert lab.page.locator("#made th").evaluate_all(named) == ["random", "evolution"]
-    assert lab.page.locator("#made .tl-term").evaluate_all(named) == ["gumbel"]
+    assert shared_lab.page.locator("#made th").evaluate_all(named) == ["random", "evolution"]
+    assert shared_lab.page.locator("#made .tl-term").evaluate_all(named) == ["gumbel"]
 
 
-def test_formula_stands_beside_the_picture(lab: LabPage) -> None:
-    lab.open("?tab=search")
-    head = lab.page.locator("#search-formula button.label-wrap")
-    lab.wait("document.querySelector('#search-formula button')?.getAttribute('aria-expanded') === 'false'")
+def test_formula_stands_beside_the_picture(shared_lab: LabPage) -> None:
+    shared_lab.show("search")
+    head = shared_lab.page.locator("#search-formula button.label-wrap")
+    shared_lab.wait("document.querySelector('#search-formula button')?.getAttribute('aria-expanded') === 'false'")
     head.click()
-    lab.page.locator("#search-formula .katex-display").first.wait_for()
-    lab.wait("document.querySelector('#search-formula button').getAttribute('aria-expanded') === 'true'")
-    assert "arXiv:2412.01199" in lab.page.locator("#search-formula").inner_text()
+    shared_lab.page.locator("#search-formula .katex-display").first.wait_for()
+    shared_lab.wait("document.querySelector('#search-formula button').getAttribute('aria-expanded') === 'true'")
+    assert "arXiv:2412.01199" in shared_lab.page.locator("#search-formula").inner_text()
 
 
 def test_dark_and_projector_by_button_and_by_address(lab: LabPage, searched: Run) -> None:
@@ -283,9 +281,9 @@ def test_address_can_ask_for_light_where_the_system_is_dark(
         assert ("dark" in str(lab.page.locator("body").get_attribute("class")).split()) is dark
 
 
-def test_data_of_a_chart_is_what_is_drawn(lab: LabPage, searched: Run) -> None:
-    open_search(lab, searched)
-    page, slot = lab.page, lab.page.locator(HEATMAP)
+def test_data_of_a_chart_is_what_is_drawn(shared_lab: LabPage, searched: Run) -> None:
+    open_search(shared_lab, searched)
+    page, slot = shared_lab.page, shared_lab.page.locator(HEATMAP)
     drawn = page.evaluate(f"(({{ x, y, z }}) => ({{ x, y, z }}))(document.querySelector('{HEATMAP}').data[0])")
     steps, blocks, values = drawn["x"], drawn["y"], drawn["z"]
     button = slot.locator("[data-act=data]")
@@ -315,9 +313,9 @@ def test_data_of_a_chart_is_what_is_drawn(lab: LabPage, searched: Run) -> None:
     assert table.count() == 0
 
 
-def test_every_picture_and_chart_can_be_heard(lab: LabPage, searched: Run) -> None:
-    open_search(lab, searched)
-    page = lab.page
+def test_every_picture_and_chart_can_be_heard(shared_lab: LabPage, searched: Run) -> None:
+    open_search(shared_lab, searched)
+    page = shared_lab.page
     assert page.evaluate("[...document.images].filter((image) => !image.alt).length") == 0
     charts = page.locator("#search-live .js-plotly-plot")
     assert charts.count() == 3
