@@ -24,6 +24,7 @@ from app.page.answer_cache import PollingPace, ReadyAnswers
 from app.page.comparison import Comparison, no_comparison
 from app.texts import english
 from app.views.parts import waiting_words
+from tinylab.config import kind_of
 from tinylab.runs.replay import AT_REST, replay_steps, run_at
 from tinylab.runs.run import Run
 
@@ -142,7 +143,8 @@ def frames(view: View, question: Any, visitor: Visitor, comparison: Comparison =
             then = run_at(run, step, steps[-1])
             also = run_at(other, step, there[-1]) if isinstance(other, Run) and there else other
             found.append(_ready.get((view, run.path, revision, step), partial(_shown, view, then, also)))
-        head = {"revision": revision, "moments": steps, "unit": "cell" if run.config().kind == "compare" else "step"}
+        unit = "cell" if kind_of(run.config()).replay == "cells" else "step"
+        head = {"revision": revision, "moments": steps, "unit": unit}
         return orjson.dumps(head)[:-1] + b',"frames":[' + b",".join(found) + b"]}"
     except UNREADABLE:
         return orjson.dumps({"gone": True})

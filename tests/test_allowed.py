@@ -10,7 +10,7 @@ import pytest
 from public_lab import public_settings
 from run_folders import make_run
 
-from app.access.allowed import _FILES, _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
+from app.access.allowed import _OFF, _RUNS, _sizes, check_allowed, check_may_go_on
 from app.access.quota import check_quota
 from app.access.settings import LabSettings, Limits
 from app.access.visitors import HOME, Visitor
@@ -22,6 +22,7 @@ from tinylab.config import (
     JobConfig,
     SampleConfig,
     SearchConfig,
+    kind_of,
 )
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
@@ -116,7 +117,7 @@ HARMLESS = {
 @pytest.mark.parametrize("config", FINE, ids=lambda config: config.kind)
 def test_every_setting_is_checked_or_known_to_be_harmless(config: JobConfig) -> None:
     weighed = {name for name, _, _ in _sizes(config, Limits())}
-    checked = {*weighed, *_RUNS, *_FILES, *_OFF, "weights"}
+    checked = {*weighed, *_RUNS, *_OFF, *kind_of(config).files, "data", "weights"}
     assert not checked & HARMLESS
     assert set(type(config).model_fields) - checked - HARMLESS == set()
 

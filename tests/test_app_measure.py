@@ -125,7 +125,7 @@ def test_samples_stand_side_by_side_and_come_from_the_run_alone(lab: Path, tmp_p
 )
 def test_rows_are_set_against_the_one_that_is_asked_for(lab: Path, kind: str, slot: str, part: Any, key: str) -> None:
     run = Run.open(lab / IDS[kind])
-    labels = list(dict.fromkeys((score_table([run]) if kind == "evaluate" else cost_table(run)).labels))
+    labels = list(dict.fromkeys((score_table([run.result()]) if kind == "evaluate" else cost_table(run)).labels))
     assert list(dict.fromkeys(ask(kind)["offers"])) == labels
     assert 'class="pinned"' in ask(kind, beside=labels[1])["html"][slot]
     assert ask(kind, beside="gone")["html"] == ask(kind)["html"]
@@ -138,7 +138,7 @@ def test_rows_are_set_against_the_one_that_is_asked_for(lab: Path, kind: str, sl
 
 def test_tables_are_saved_as_the_report_writes_them(lab: Path) -> None:
     for kind, slot, make in (
-        ("evaluate", "scores", lambda run: score_table([run])),
+        ("evaluate", "scores", lambda run: score_table([run.result()])),
         ("cost", "times", cost_table),
         ("cost", "sizes", size_table),
     ):

@@ -97,7 +97,7 @@ def test_brackets_are_taken_literally() -> None:
 
 
 def test_import_leaves_torch_alone() -> None:
-    modules = ("tinylab.data.classes", "tinylab.data.catalog", "tinylab.data.pictures", "tinylab.jobs.checks")
+    modules = ("tinylab.data.classes", "tinylab.data.catalog", "tinylab.data.pictures", "tinylab.jobs.admission")
     script = f"import sys, {', '.join(modules)}; print(*(m for m in ('torch', 'diffusers') if m in sys.modules))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []

@@ -11,15 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tinylab.config import CompareConfig
+from tinylab.config import KINDS, CompareConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.compare.cell import standard_error
 from tinylab.jobs.context import JobContext
-from tinylab.jobs.execute import JOBS, execute, start_run
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
 from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
+from tinylab.registry import load
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run
 
@@ -146,7 +147,7 @@ def attempt(run: Run, reports: int, *, asks: bool = False) -> bool:
     """Let the job go on up to the n-th report; True once it is done."""
     context = Frail(run, reports, asks=asks)
     try:
-        run.write_result(JOBS.get("compare").run(run.config(), context))
+        run.write_result(load(KINDS["compare"].run)(run.config(), context))
     except (PowerCut, Stopped):
         context.finish("interrupted")
         return False
@@ -182,7 +183,7 @@ def test_rows_are_there_as_soon_as_a_first_cell_is(model: str, tmp_path: Path) -
             seen.append([len(row["cells"]) for row in run.result().get("rows", [])])
             assert 0 <= step <= steps == 12
 
-    JOBS.get("compare").run(config, Watching(run, quiet=True))
+    load(KINDS["compare"].run)(config, Watching(run, quiet=True))
     distinct = [one for one, after in zip(seen, [*seen[1:], None], strict=True) if one != after]
     assert distinct == [[], [1], [1, 1], [2, 1], [2, 2]]
 
@@ -195,7 +196,7 @@ def test_progress_tells_which_search_is_at_work(model: str, tmp_path: Path) -> N
         def progress(self, step: int, steps: int, message: str = "") -> None:
             said.append(message)
 
-    JOBS.get("compare").run(run.config(), Listening(run, quiet=True))
+    load(KINDS["compare"].run)(run.config(), Listening(run, quiet=True))
     assert {"learned, seed 0: searching", "learned, seed 3: fine-tuning", "random, seed 3: choosing layers"} <= {*said}
 
 
@@ -206,7 +207,7 @@ def test_a_damaged_cell_names_the_mend(model: str, tmp_path: Path) -> None:
     cell = run.checkpoints / "0" / "seed-3" / "cell.json"
     before = without_times(run.result())
     cell.write_text('{"kept": 5}')
-    with pytest.raises(BadRequest, match="cell.json is damaged; delete it to compute that cell anew"):
+    with pytest.raises(BadRequest, match="cell.json is damaged; delete it to compute that cell again"):
         attempt(run, 99)
     cell.unlink()
     assert attempt(run, 99)

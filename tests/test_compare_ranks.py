@@ -11,7 +11,7 @@ from run_folders import make_run
 
 from tinylab.config import CompareConfig, StudyConfig
 from tinylab.errors import BadRequest
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.ground_truth import CANDIDATES, GroundTruth, Place, recipe_of
 from tinylab.pruning.exhaustive import Candidate, CandidateTable

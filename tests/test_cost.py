@@ -16,7 +16,7 @@ from tinylab.cli import main
 from tinylab.cli.cost_table import explanations
 from tinylab.config import CostConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.check_costs import check_costs
+from tinylab.jobs.admission import check
 from tinylab.jobs.cost.contenders import contenders_of, every_second_block, load_or_build
 from tinylab.jobs.cost.measure import measure_costs
 from tinylab.jobs.cost.timing import Timing, speedup
@@ -35,7 +35,7 @@ def config(**values: Any) -> CostConfig:
 
 
 def measured(asked: CostConfig) -> dict[str, Any]:
-    check_costs(asked)
+    check(asked)
     return json.loads(json.dumps(measure_costs(asked, lambda *_: None, lambda: False)))
 
 
@@ -141,7 +141,7 @@ def test_lower_precision_is_said_and_draws_other_images(saved: Callable[..., str
 
 
 def test_published_sizes_get_weights_that_do_something() -> None:
-    check_costs(config(model="DiT-XL/2", against=("TinyDiT-D14/2",)))
+    check(config(model="DiT-XL/2", against=("TinyDiT-D14/2",)))
     model = load_or_build("DiT-S/8", "cpu", seed=3)
     assert all(parameter.any() for parameter in model.parameters())
     again, other = load_or_build("DiT-S/8", "cpu", seed=3), load_or_build("DiT-S/8", "cpu", seed=4)
@@ -224,10 +224,10 @@ def test_bench_keeps_what_was_given_before_the_part(capsys: pytest.CaptureFixtur
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(values: dict[str, Any], said: str) -> None:
     with pytest.raises(BadRequest, match=said) as refused:
-        check_costs(config(**values))
+        check(config(**values))
     assert "\n" not in str(refused.value)
 
 
 def test_a_model_of_one_block_needs_a_rival(saved: Callable[..., str]) -> None:
     with pytest.raises(BadRequest, match="--against"):
-        check_costs(config(model=saved("dit", depth=1)))
+        check(config(model=saved("dit", depth=1)))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tinylab.config import CostConfig
-from tinylab.jobs.check_costs import check_costs
+from tinylab.jobs.admission import check
 from tinylab.jobs.cost.contenders import Contender
 from tinylab.jobs.cost.equal_seconds import compare_at_equal_seconds, steps_that_fit
 from tinylab.jobs.cost.measure import measure_costs
@@ -77,7 +77,7 @@ def test_a_measurement_ends_with_the_comparison(build_tiny: Callable[..., Denois
     asked = CostConfig.create(
         model=str(tmp_path / "tiny"), equal_seconds=20, batch_sizes=(8,), step_counts=(4,), rounds=2, device="cpu"
     )
-    check_costs(asked)
+    check(asked)
     told: list[tuple[int, int]] = []
     found = json.loads(json.dumps(measure_costs(asked, lambda *at: told.append(at[:2]), lambda: False)))
     equal = found["equal_seconds"]

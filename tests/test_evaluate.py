@@ -15,7 +15,7 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import EvaluateConfig
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
 from tinylab.runs.run import Run
@@ -137,7 +137,7 @@ def test_a_damaged_batch_is_said_with_its_mend(tmp_path: Path) -> None:
     folder = run.checkpoints / "samples" / "0"
     folder.mkdir(parents=True)
     (folder / "batch-000001.npz").write_bytes(b"PK half")
-    with pytest.raises(Exception, match="batch-000001.npz is damaged; delete it and resume: that batch is drawn anew"):
+    with pytest.raises(Exception, match="batch-000001.npz is damaged; delete it and resume: that batch is drawn again"):
         execute(run, quiet=True)
     assert run.status().state == "failed"
     (folder / "batch-000001.npz").unlink()

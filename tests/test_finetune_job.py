@@ -10,7 +10,7 @@ import pytest
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.execute import execute, start_run
 from tinylab.metrics.layer_activations import activations_from_json
 from tinylab.models.load import load_model

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tinylab.cli import main
-from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, TrainConfig
+from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, TrainConfig, kind_of
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.jobs.context import JobContext
-from tinylab.jobs.execute import JOBS, execute, start_run
+from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model
 from tinylab.pruning.plan import DepthPlan
+from tinylab.registry import load
 from tinylab.runs.run import Run
 
 SHORT = {"batch_size": 4, "threads": 1}
@@ -28,7 +29,7 @@ def stopped(config: JobConfig, path: Path) -> tuple[Run, str]:
     context = JobContext(run, quiet=True)
     with context.signals(), pytest.raises(Stopped) as stop:
         signal.raise_signal(signal.SIGTERM)
-        JOBS.get(config.kind).run(config, context)
+        load(kind_of(config).run)(config, context)
     context.finish("stopped", str(stop.value))
     return run, str(stop.value)
 

@@ -24,7 +24,11 @@ LIGHT = (
     "tinylab.runs.run",
     "tinylab.runs.metrics_db",
     "tinylab.reports.report",
+    "tinylab.jobs.admission",
     "tinylab.jobs.checks",
+    "tinylab.jobs.compare.check",
+    "tinylab.jobs.cost.check",
+    "tinylab.jobs.evaluate.check",
     "tinylab.metrics.fidelity.names",
     "tinylab.metrics.fidelity.settings",
 )

@@ -29,7 +29,7 @@ from app.texts import LANGUAGES, entries
 from tinylab.config import CompareConfig
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
-from tinylab.jobs.choose_plan import choose_plan
+from tinylab.jobs.prune import choose_plan
 from tinylab.metrics.denoising import NoisedBatch, noised_batches
 from tinylab.metrics.reading import read_digits
 from tinylab.models.catalog import describe_model

@@ -12,7 +12,8 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import RecipesConfig
 from tinylab.errors import BadRequest
-from tinylab.jobs.checks import check, recipe_config
+from tinylab.jobs.admission import check
+from tinylab.jobs.checks import recipe_config
 from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.recipes import CELLS, recipe_rows
 
@@ -89,7 +90,7 @@ def test_a_stopped_job_keeps_its_cells_and_ends_as_one_that_was_not(tiny_folder:
 def test_damaged_cells_are_refused_with_the_mend(tiny_folder: str, tmp_path: Path) -> None:
     run = start_run(RecipesConfig.create(model=tiny_folder, recipes=TWO, **QUICK), tmp_path / "c")
     (run.artifacts / CELLS).write_text('{"cells": [{"recipe": 1}]}')
-    with pytest.raises(BadRequest, match="is damaged; delete it to compute all anew"):
+    with pytest.raises(BadRequest, match="is damaged; delete it to compute all again"):
         execute(run, quiet=True)
 
 

@@ -120,7 +120,7 @@ def test_samples_tell_what_an_image_costs(runs: Path) -> None:
 
 
 def test_scores_of_one_setting_share_columns_and_the_note_names_it(runs: Path) -> None:
-    table = score_table([stored(runs, EvaluateConfig.create(), "e", evaluation())])
+    table = score_table([stored(runs, EvaluateConfig.create(), "e", evaluation()).result()])
     labels = [column.label for column in table.columns]
     assert labels == ["Model", "Blocks", "Weights", "FID", "Accuracy"]
     assert table.labels == ["full", "half", "Real against real"]
@@ -146,7 +146,7 @@ def test_scores_of_two_settings_never_share_a_column(runs: Path) -> None:
         stored(runs, EvaluateConfig.create(steps=steps), f"e{steps}", evaluation(steps=steps, fid=steps / 50))
         for steps in (50, 20)
     ]
-    table = score_table(two)
+    table = score_table([run.result() for run in two])
     fids = [column for column in table.columns if column.label.startswith("FID")]
     assert len(fids) == 2 and "50 steps" in fids[0].label and "20 steps" in fids[1].label
     assert [table.column(column.name)[0] for column in fids] == [1.0, 0.4]
@@ -157,7 +157,10 @@ def test_another_model_of_the_same_name_has_a_row_of_its_own(runs: Path) -> None
     other = evaluation(fid=5.0)
     other["rows"][0]["source"] = "elsewhere"
     table = score_table(
-        [stored(runs, EvaluateConfig.create(), name, result) for name, result in (("a", evaluation()), ("b", other))]
+        [
+            stored(runs, EvaluateConfig.create(), name, result).result()
+            for name, result in (("a", evaluation()), ("b", other))
+        ]
     )
     assert len(table.labels) == len(set(table.labels)) >= 4
     fid = table.column(table.columns[3].name)

@@ -13,7 +13,7 @@ from adding_blocks import TRAP, Sum, choose, request
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
-from tinylab.jobs.choose_plan import choose_plan
+from tinylab.jobs.prune import choose_plan
 from tinylab.models.families import FAMILIES
 from tinylab.pruning.criteria import CRITERIA, Request, asked_layout, respects
 from tinylab.pruning.criteria.base import keep_highest

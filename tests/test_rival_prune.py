@@ -9,7 +9,7 @@ import pytest
 from tinylab.cli import main
 from tinylab.config import PruneConfig
 from tinylab.errors import BadRequest
-from tinylab.jobs.checks import check
+from tinylab.jobs.admission import check
 from tinylab.pruning.plan import DepthPlan
 
 

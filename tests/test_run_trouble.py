@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 from tinylab.cli import main
 from tinylab.config import CompareConfig, PruneConfig, SearchConfig
 from tinylab.errors import BadRequest, Failure
+from tinylab.jobs.admission import resolve_paths
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.execute import execute, start_run
-from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.jobs.facts import Facts
 from tinylab.models.catalog import locate_model
 from tinylab.models.families import WEIGHTS_FILE
 from tinylab.runs.locks import run_lock
@@ -278,8 +279,8 @@ def test_ids_of_runs_mean_the_same_from_elsewhere(
 ) -> None:
     cut = start_run(PruneConfig.create(model=tiny_folder, indices=(0, 2)), runs / "cut")
     execute(cut, quiet=True)
-    config = resolve_paths(CompareConfig.create(model=tiny_folder, plans=("cut",)))
-    onward = resolve_paths(SearchConfig.create(model="cut"))
+    config = resolve_paths(CompareConfig.create(model=tiny_folder, plans=("cut",)), Facts())
+    onward = resolve_paths(SearchConfig.create(model="cut"), Facts())
     found = locate_model("cut")
     monkeypatch.setenv("TINYLAB_RUNS", str(tmp_path / "elsewhere"))
     monkeypatch.chdir("/")
@@ -293,7 +294,7 @@ def test_a_folder_here_goes_before_a_run_of_the_same_name_as_it_did_when_asked(
 ) -> None:
     make_run(runs, BY_HAND, "tiny")
     monkeypatch.chdir(Path(tiny_folder).parent)
-    assert resolve_paths(SearchConfig.create(model="tiny")).model == tiny_folder
+    assert resolve_paths(SearchConfig.create(model="tiny"), Facts()).model == tiny_folder
 
 
 def test_a_run_at_work_reads_as_active(runs: Path) -> None:

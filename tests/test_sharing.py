@@ -7,7 +7,7 @@ import pytest
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, PruneConfig, SearchConfig, TrainConfig
 from tinylab.distributed import ALONE, join_group, launched, process_group
 from tinylab.errors import BadRequest
-from tinylab.jobs.checks import check_sharing, on_own_device
+from tinylab.jobs.admission import check_sharing, on_own_device
 from tinylab.jobs.execute import start_run
 from tinylab.training.shares import check_shares, rows_of
 

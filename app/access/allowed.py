@@ -12,8 +12,7 @@ from app.access.quota import check_space
 from app.access.references import check_reference
 from app.access.settings import Limits, lab_settings
 from app.access.visitors import Visitor
-from app.page.context import TABS_BY_KIND
-from tinylab.config import CompareConfig, EvaluateConfig, JobConfig
+from tinylab.config import CompareConfig, JobConfig, LoopConfig, kind_of
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
 from tinylab.pruning.plan import DepthPlan
@@ -25,7 +24,6 @@ __all__ = ["check_allowed", "check_may_go_on"]
 _RUNS = ("model", "against", "plan", "plans", "run", "study")  # fields that name models and runs
 _PLANS = ("plan", "plans", "run")  # those of them whose plan names a model
 _OFF = {"tracker": "none", "compile": False}  # what would send numbers elsewhere, or run a compiler
-_FILES = ("images", "reference", "vae", "data")  # fields that could lead to files of the server
 _AT_HAND = ("auto", "digits", "none")
 # The most of what costs little, and of what lists are long; the rest is a matter of the lab's limits.
 _CAPS = {"accumulation": 16, "workers": 8, "threads": 16, "rounds": 15, "resamples": 200, "copies": 16}
@@ -37,7 +35,7 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     """BadRequest, with what would be allowed, unless the visitor may have this job done where there is room for it."""
     if not visitor.stranger:
         return
-    if config.kind not in TABS_BY_KIND:
+    if not kind_of(config).tab:
         raise BadRequest(f"a public lab does not do {config.kind!r} jobs; a lab of your own does")
     for name in _RUNS:
         for reference in _each(getattr(config, name, None)):
@@ -48,8 +46,7 @@ def check_allowed(config: JobConfig, visitor: Visitor) -> None:
     for name, value in _OFF.items():
         if getattr(config, name, value) != value:
             raise BadRequest(f"--{name}: a public lab leaves it at {value}")
-    files = (*_FILES, "weights") if isinstance(config, EvaluateConfig) else _FILES
-    for name in files:
+    for name in ("data", *kind_of(config).files):
         if any(value not in _AT_HAND for value in _each(getattr(config, name, None))):
             raise BadRequest(f"--{name}: a public lab reads no files of its server; leave it as it is")
     limits = lab_settings().limits
@@ -84,7 +81,7 @@ def _named_models(config: JobConfig) -> list[str]:
 def _sizes(config: JobConfig, limits: Limits) -> Iterator[tuple[str, float, float]]:
     """Name, value and largest value of everything about a job that makes it long."""
     values = dict(config)
-    draws = config.kind in ("sample", "evaluate", "cost")
+    draws = not isinstance(config, LoopConfig)  # its steps are those of sampling
     most = {name: limits.images for name in ("n", "equal_seconds", "scored_samples", "samples")}
     most |= {name: limits.steps for name in ("warm_steps", "search_steps")}
     most |= {"batch_size": limits.batch if not draws else max(limits.batch, 250)} | _CAPS

@@ -10,6 +10,7 @@ from app.access.links import accept_key
 from app.access.references import check_reference
 from app.access.run_ids import UNREADABLE
 from app.access.visitors import Visitor
+from tinylab.config import KINDS
 from tinylab.launch.queue import current_queue
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.paths import runs_folder
@@ -17,15 +18,8 @@ from tinylab.runs.run import Run
 
 __all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "Attachment", "attach"]
 
-TABS_BY_KIND = {
-    "search": "search",
-    "compare": "compare",
-    "finetune": "finetune",
-    "sample": "generate",
-    "evaluate": "measure",
-    "cost": "measure",
-}
-PARTS_BY_KIND = {"evaluate": "quality", "cost": "cost"}  # of the tab that has two
+TABS_BY_KIND = {name: kind.tab for name, kind in KINDS.items() if kind.tab}
+PARTS_BY_KIND = {name: kind.part for name, kind in KINDS.items() if kind.part}  # of the tab that has two
 _OTHER_TABS = ("learn", "load", "runs")  # those that show no kind of job
 _FIRST_PART = "quality"
 

@@ -17,7 +17,7 @@ from app.texts import text
 from app.views.compare import SLOTS, view
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
-from tinylab.jobs.contenders import LEARNED
+from tinylab.jobs.compare.check import LEARNED
 from tinylab.pruning.criteria import CRITERIA
 from tinylab.reports.names import method_label
 from tinylab.reports.tables import comparison_table

@@ -56,7 +56,7 @@ def build(lab: Lab) -> None:
 
 def baseline_menu() -> ComparisonMenu:
     """The menu of the rows of the scores that are shown, one of which the others are set against."""
-    return row_menu("evaluate", "quality-baseline", lambda run: score_table([run]).labels)
+    return row_menu("evaluate", "quality-baseline", lambda run: score_table([run.result()]).labels)
 
 
 def _plain_fields() -> dict[str, Any]:

@@ -34,7 +34,7 @@ def view(run: Run, baseline: str | None = None) -> Payload:
         return Payload(shown)
     columns = "".join(_column(run, row) for row in result["rows"])
     shown["samples"] = f'<h4>Samples from the same noise</h4><div class="tl-columns">{columns}</div>'
-    table = score_table([run])
+    table = score_table([run.result()])
     warnings = [str(line) for line in result.get("warnings", [])]
     shown["scores"] = sortable(table, run, baseline, remarks=[_judged(result), *warnings])
     plots = score_plots([result])[:_MOST]

@@ -16,9 +16,9 @@ from app.access.visitors import Visitor
 from app.page.context import TABS_BY_KIND
 from app.views.names import STATES, run_label, when
 from app.views.settings import LABELS, setting_words
-from tinylab.config import JobConfig
+from tinylab.config import JobConfig, kind_of
 from tinylab.paths import runs_folder
-from tinylab.reports.names import KINDS, duration
+from tinylab.reports.names import duration
 from tinylab.reports.sections import section_of
 from tinylab.reports.summary import highlights
 from tinylab.reports.table_render import table_html
@@ -59,11 +59,11 @@ def _fits(run: Run, words: str) -> bool:
 
 def _row(run: Run) -> dict[str, Any] | None:
     try:
-        status, kind = run.status(), run.config().kind
+        status, kind = run.status(), kind_of(run.config())
         return {
             "id": run.id,
             "title": name_of(run),
-            "kind": KINDS.get(kind, kind),
+            "kind": kind.title,
             "state": status.state,
             "word": _word(run, status.state),
             "when": when(status.created),
@@ -93,7 +93,7 @@ def card(run: Run, visitor: Visitor) -> dict[str, Any]:
         "notes": said.notes,
         "title": name_of(run),
         "label": run_label(run),
-        "kind": KINDS.get(config.kind, config.kind),
+        "kind": kind_of(config).title,
         "state": status.state,
         "word": _word(run, status.state),
         "message": status.message,

@@ -8,9 +8,10 @@ from typing import Any
 from app.access.run_ids import UNREADABLE
 from app.views.names import STATES, when
 from app.views.runs import differing, name_of
+from tinylab.config import kind_of
 from tinylab.pruning.plan import DepthPlan
 from tinylab.reports import Column, Row, Table
-from tinylab.reports.names import KINDS, duration
+from tinylab.reports.names import duration
 from tinylab.runs.run import Run
 
 __all__ = ["MOST", "side_by_side_table"]
@@ -35,7 +36,7 @@ def side_by_side_table(runs: Sequence[Run]) -> Table:
     """A column for each run, a row for each thing that tells them apart, settings first, then results."""
     configs, states = [run.config() for run in runs], [run.status() for run in runs]
     rows = [
-        ("Kind", [KINDS.get(config.kind, config.kind) for config in configs]),
+        ("Kind", [kind_of(config).title for config in configs]),
         ("State", [STATES.get(status.state, status.state) for status in states]),
         ("Begun", [when(status.created) for status in states]),
         ("Computed for", [duration(status.seconds) for status in states]),

@@ -121,7 +121,8 @@ def measure(lab: LabPage, server: Any) -> Run:
 def test_quality_and_cost_are_measured_and_found_again(lab: LabPage, server: Any) -> None:
     lab.open()
     scored = score(lab, server)
-    assert rows(lab, "evaluate", "scores") == score_table([scored]).labels == ["digits-dit", "Real against real"]
+    labels = score_table([scored.result()]).labels
+    assert rows(lab, "evaluate", "scores") == labels == ["digits-dit", "Real against real"]
     shown = lab.slot("evaluate", "scores")
     for words in ("40 samples", "2 steps", "guidance 1.5", "seed 0", "digit-reader", "biased upwards"):
         assert words in shown

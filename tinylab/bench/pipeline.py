@@ -16,9 +16,10 @@ import torch
 from tinylab.bench.pipeline_sides import Sides
 from tinylab.config import CostConfig
 from tinylab.errors import BadRequest
-from tinylab.jobs.check_costs import describe_subject
+from tinylab.jobs.cost.check import describe_subject
 from tinylab.jobs.cost.contenders import load_or_build
 from tinylab.jobs.cost.timing import machine_of
+from tinylab.jobs.facts import Facts
 from tinylab.metrics.cost import interleaved_seconds
 from tinylab.sampling import sampler_for
 from tinylab.sampling.generate import Settings
@@ -52,7 +53,7 @@ class PipelineRow:
 
 def check_pipeline(config: CostConfig) -> None:
     """BadRequest for what no DiTPipeline can draw."""
-    subject = describe_subject(config.model)
+    subject = describe_subject(config.model, Facts())
     if subject.family.name != "dit":
         raise BadRequest(f"--pipeline: diffusers has a pipeline for a DiT only, {config.model} is another model")
     if config.guidance > 1 and subject.family.num_classes(subject.config) != _NULL_CLASS:

@@ -72,7 +72,7 @@ def _activations(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, models: list[str]) -> None:
     """BadRequest for whatever can be seen to be wrong before a model is loaded."""
-    from tinylab.jobs.checks import data_for
+    from tinylab.jobs.facts import Facts
 
     if not 1 <= options.samples <= 1_000_000:
         raise BadRequest(f"--samples {options.samples}: use 1 to 1000000")
@@ -83,7 +83,7 @@ def _check(options: argparse.Namespace, models: list[str]) -> None:
     if options.out and (Path(options.out).is_dir() or not Path(options.out).absolute().parent.is_dir()):
         raise BadRequest(f"--out {options.out}: name a file, such as activations.html, in a folder that is there")
     for model in models:
-        data_for(options.data, model)
+        Facts().data_for(options.data, model)
 
 
 def _measure(name: str, options: argparse.Namespace) -> Activations:
@@ -92,12 +92,12 @@ def _measure(name: str, options: argparse.Namespace) -> Activations:
 
     from tinylab.data.base import load_data
     from tinylab.diffusion import objective_for
-    from tinylab.jobs.checks import data_for
+    from tinylab.jobs.facts import Facts
     from tinylab.metrics.activations import measure_activations
     from tinylab.models.load import load_model
 
     model = load_model(name, options.device)
-    _, held_out = load_data(data_for(options.data, name))
+    _, held_out = load_data(Facts().data_for(options.data, name))
     with tqdm(total=options.samples, desc=name, unit="image", leave=False, delay=1, file=sys.stderr) as bar:
         return measure_activations(
             model,

@@ -47,11 +47,11 @@ def say(message: str) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from tinylab.jobs.check_costs import check_costs
+    from tinylab.jobs.admission import check
 
     config = config_of(options)
     assert isinstance(config, CostConfig)
-    check_costs(config)
+    check(config)
     share_cores()
     use_threads(config.threads)
     if options.pipeline:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinylab.cli.table import print_lines
-
-if TYPE_CHECKING:
-    from tinylab.runs.run import Run
 
 __all__ = ["explanations", "print_costs", "print_evaluation", "print_pipeline"]
 
@@ -124,12 +121,12 @@ def _seconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
 
 
-def print_evaluation(run: Run, result: Mapping[str, Any], *, markdown: bool = False) -> None:
+def print_evaluation(result: Mapping[str, Any], *, markdown: bool = False) -> None:
     """One row a model or file, the floor of real data below; warnings go to stderr."""
     from tinylab.reports.table_render import text_lines
     from tinylab.reports.tables import score_table
 
-    table = score_table([run])
+    table = score_table([result])
     print_lines(text_lines(table), markdown=markdown)
     print(table.note)
     for line in result.get("warnings", ()):

@@ -9,30 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
-from tinylab.cli.cost_table import print_costs, print_evaluation
 from tinylab.cli.fields import add_fields, config_of
-from tinylab.cli.output import print_rows, print_values
+from tinylab.cli.output import print_rows
 from tinylab.cli.shared import shared
-from tinylab.cli.table import print_comparison, print_recipes
-from tinylab.config import config_types
+from tinylab.config import KINDS, kind_of
 from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.registry import load
 
 if TYPE_CHECKING:
+    from tinylab.jobs.facts import Facts
     from tinylab.runs.run import Run
 
-__all__ = ["add_resume", "add_to"]
+__all__ = ["add_resume", "add_to", "print_methods"]
 
 
 def add_to(commands: Commands) -> None:
     """One command a kind of job."""
-    for kind, config in config_types().items():
-        command = commands.add(kind, config.summary, shared(_job), description=config.__doc__)
-        command.set_defaults(config=config)
+    for name, kind in KINDS.items():
+        config = kind.config
+        command = commands.add(name, config.summary, shared(_job), description=config.__doc__)
+        command.set_defaults(config=config, kind=kind)
         command.add_argument("--out", metavar="DIR", help="run folder to make (default: a new one below runs/)")
         command.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
         command.add_argument("--quiet", action="store_true", help="no progress bar")
-        if kind == "prune":
+        if kind.listed:
             command.add_argument("--list", action="store_true", help="list the methods and stop")
         add_fields(command, config)
 
@@ -46,20 +47,20 @@ def add_resume(commands: Commands) -> None:
 
 def _job(options: argparse.Namespace) -> int:
     if getattr(options, "list", False):
-        return _methods(options)
-    from tinylab.jobs.checks import check, on_own_device
+        return load(options.kind.listed)(options)
+    from tinylab.jobs.admission import admit, check, on_own_device
 
-    config = on_own_device(config_of(options), process_group().size)
-    check(config)
+    processes = process_group().size
+    config = on_own_device(config_of(options), processes)
     if options.dry_run:
+        check(config, processes)
         print(config.to_json(), end="")
         return 0
-    from tinylab.jobs.execute import start_run
-
-    run = start_run(config, Path(options.out) if options.out else None)
+    admitted = admit(config, processes)
+    run = admitted.create_run(Path(options.out) if options.out else None)
     print(f"{config.kind}: writing to {run.path}", file=sys.stderr)
     try:
-        return _execute(run, options)
+        return _execute(run, options, admitted.facts)
     except BadRequest:
         run.discard_unused()
         raise
@@ -79,14 +80,14 @@ def _resume(options: argparse.Namespace) -> int:
     return _execute(run, options)
 
 
-def _execute(run: Run, options: argparse.Namespace) -> int:
+def _execute(run: Run, options: argparse.Namespace, facts: Facts | None = None) -> int:
     from tinylab.processes import share_cores
 
     share_cores()
     from tinylab.jobs.execute import execute
 
     try:
-        result = execute(run, quiet=options.quiet)
+        result = execute(run, quiet=options.quiet, facts=facts)
     except Stopped as stop:
         raise Stopped(f"{stop}; go on with `tinylab resume {run.path}`") from None
     except (BadRequest, Failure):
@@ -101,20 +102,12 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
     if options.json:
         print(json.dumps({"run": str(run.path), "kind": run.config().kind, **result}))
         return
-    kind = run.config().kind
-    show = {"compare": print_comparison, "recipes": print_recipes}.get(kind)
-    if show is not None:
-        show(result)
-    elif kind == "evaluate":
-        print_evaluation(run, result)
-    elif kind == "cost":
-        print_costs(result)
-    else:
-        print_values(result)
+    load(kind_of(run.config()).printed)(result)
     print(f"run: {run.path}")
 
 
-def _methods(options: argparse.Namespace) -> int:
+def print_methods(options: argparse.Namespace) -> int:
+    """Every method of choosing blocks: its rule, what it needs and what it costs."""
     from tinylab.pruning.criteria import CRITERIA
 
     rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in CRITERIA.rows()]

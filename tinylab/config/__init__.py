@@ -2,8 +2,8 @@
 
 from tinylab.config.base import JobConfig, LoopConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
+from tinylab.config.kinds import KINDS, Kind, config_types, kind_of, parse_config, register_kind
 from tinylab.config.measuring import CostConfig, EvaluateConfig
-from tinylab.config.parse import config_types, parse_config
 from tinylab.config.pictures import EncodeConfig, SampleConfig
 from tinylab.config.recovery import FinetuneConfig, RecipesConfig
 from tinylab.config.search import SearchConfig
@@ -15,7 +15,9 @@ __all__ = [
     "EncodeConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "KINDS",
     "JobConfig",
+    "Kind",
     "LoopConfig",
     "PruneConfig",
     "RecipesConfig",
@@ -24,5 +26,7 @@ __all__ = [
     "StudyConfig",
     "TrainConfig",
     "config_types",
+    "kind_of",
     "parse_config",
+    "register_kind",
 ]

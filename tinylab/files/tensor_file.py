@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tinylab.errors import BadRequest
+from tinylab.files.file_cache import FileCache
 
 __all__ = ["check_tensors", "read_header", "read_layout"]
 
+_layouts: FileCache[tuple[dict[str, dict[str, Any]], int]] = FileCache(most=64)
 _HEADER_LIMIT = 32 * 2**20  # bytes; a DiT-XL/2 header takes 60 KB
 _DTYPE_BYTES = {
     **{"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4},
@@ -27,7 +29,14 @@ def read_header(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_layout(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """The header, and the position in the file from which its offsets count."""
+    """The header, which is shared and must not be changed, and the position from which its offsets count.
+
+    A file that has not changed since is not read again.
+    """
+    return _layouts.read(path, lambda: _read_layout(path))
+
+
+def _read_layout(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
     try:
         size = path.stat().st_size if path.is_file() else 0  # opening a pipe would wait forever
         if not size and path.exists():

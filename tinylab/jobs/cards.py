@@ -99,9 +99,9 @@ def _metadata(teacher: str) -> str:
 
 
 def _search(details: Mapping[str, Any]) -> str:
-    """How a learned choice was searched, as far as the plan tells."""
-    told = [_one_line(f"{key} {details[key]}") for key in ("pattern", "weights", "steps", "seed") if key in details]
-    return f" ({', '.join(told)})" if told else ""
+    """How a learned choice was searched, as far as the plan has it."""
+    facts = [_one_line(f"{key} {details[key]}") for key in ("pattern", "weights", "steps", "seed") if key in details]
+    return f" ({', '.join(facts)})" if facts else ""
 
 
 def short_labels(sources: Sequence[str]) -> list[str]:

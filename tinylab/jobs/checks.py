@@ -1,37 +1,24 @@
-"""Refusing bad requests before anything is loaded or written. Free of torch, so that the app stays light."""
+"""What must hold of a request, for the kinds of job that are one file. Free of torch, so that the app stays light."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinylab.config import (
-    CompareConfig,
     EncodeConfig,
     FinetuneConfig,
-    JobConfig,
-    LoopConfig,
     PruneConfig,
     RecipesConfig,
-    SampleConfig,
     SearchConfig,
     StudyConfig,
     TrainConfig,
 )
 from tinylab.config.choices import LOSSES
-from tinylab.config.recovery import CutConfig
-from tinylab.data.catalog import DIGITS, describe_data
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
-from tinylab.jobs.check_costs import check_costs
-from tinylab.jobs.check_evaluation import check_evaluation, check_sampling
-from tinylab.jobs.contenders import check_contenders
-from tinylab.jobs.ground_truth import GroundTruth
+from tinylab.jobs.facts import Facts, blocks_to_keep
 from tinylab.models.autoencoder.catalog import describe_autoencoder
-from tinylab.models.catalog import built_in_models, describe_model, locate_model
 from tinylab.presets import finetune_config, search_config, train_config
 from tinylab.pruning.criteria import CRITERIA, DEFAULT, asked_layout, respects
 from tinylab.pruning.criteria.placement import check_layout
@@ -40,20 +27,16 @@ from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.runs.store import find_plan
 from tinylab.training.layer_maps import layer_map
-from tinylab.training.shares import check_shares
-from tinylab.training.trackers import check_tracking
 
 __all__ = [
-    "SHARED_KINDS",
-    "blocks_compared",
-    "blocks_to_keep",
-    "check",
-    "check_sharing",
-    "data_for",
-    "data_if_any",
-    "on_own_device",
+    "check_encode",
+    "check_finetune",
+    "check_prune",
+    "check_recipes",
+    "check_search",
+    "check_study",
+    "check_train",
     "recipe_config",
-    "recovery_source",
 ]
 
 _SHARED = ("data", "steps", "batch_size", "lr", "warmup", "ema_decay", "label_dropout", "device", "threads")
@@ -85,103 +68,19 @@ def recipe_config(text: str, config: RecipesConfig, seed: int) -> FinetuneConfig
     return FinetuneConfig.create(**values, loss=loss, seed=seed, snapshot_every=0)
 
 
-SHARED_KINDS = ("train", "search", "finetune", "evaluate")
-
-
-def check_sharing(config: JobConfig, processes: int) -> None:
-    """BadRequest unless this many processes can do the job."""
-    if processes > 1 and config.kind not in SHARED_KINDS:
-        several = ", ".join(SHARED_KINDS[:-1])
-        raise BadRequest(
-            f"{config.kind} runs in one process, not {processes}: start it without a launcher "
-            f"({several} and {SHARED_KINDS[-1]} take several)"
-        )
-    if isinstance(config, LoopConfig):
-        copies = config.masks_per_image if isinstance(config, SearchConfig) else 1
-        check_shares(config.batch_size, processes=processes, accumulation=config.accumulation, copies=copies)
-
-
-def on_own_device(config: JobConfig, processes: int) -> JobConfig:
-    """The config of a job of several processes, on the CPU where the launcher asks for that.
-
-    Raises:
-        BadRequest: there are fewer GPUs than processes on this machine.
-    """
-    if processes == 1 or config.device == "cpu":
-        return config
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
-        return config.model_copy(update={"device": "cpu"})
-    import torch
-
-    gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if 0 < gpus < here:
-        raise BadRequest(f"there are {gpus} GPUs for {here} processes on this machine; start as many, or --device cpu")
-    return config
-
-
 _LEAST_SCORED = 20  # two of each digit
 
 
-def check(config: JobConfig) -> None:
-    """Raise BadRequest for whatever is known to be wrong from the config and the folders it names."""
-    check_sharing(config, processes=1)
-    check_tracking(config)
-    _CHECKS[config.kind](config)
-
-
-def data_if_any(reference: str, model: str) -> str | None:
-    """The data that a job on `model` looks at: `reference`, or for `auto` the digits if the model draws them."""
-    info = describe_model(model)
-    if reference == "auto":
-        return DIGITS if info.draws_digits else None
-    describe_data(reference).check_fits(info.sample_shape, info.num_classes, model)
-    return reference
-
-
-def data_for(reference: str, model: str) -> str:
-    """The same for a job that cannot do without; BadRequest where nothing is named that the model can learn from."""
-    found = data_if_any(reference, model)
-    if found is None:
-        shape = " x ".join(map(str, describe_model(model).sample_shape))
-        raise BadRequest(f"{model} takes samples of {shape}: name some with --data (`tinylab encode` makes latents)")
-    return found
-
-
-def blocks_to_keep(keep: int, depth: dict[str, int]) -> int:
-    """The number of blocks that stay: `keep`, or half of all for 0. BadRequest if that many cannot."""
-    total = sum(depth.values())
-    number = keep or total // 2
-    least = len(depth)  # no stack can be empty
-    if not least <= number < total:
-        raise BadRequest(f"--keep {keep}: the model has {total} blocks, keep {least} to {total - 1} of them")
-    return number
-
-
-def recovery_source(config: CutConfig) -> tuple[str, DepthPlan]:
-    """The full model and the plan that a fine-tuning starts from; the plan names that model."""
-    if [config.run, config.plan, config.indices].count(None) != 2:
-        raise BadRequest(
-            "name what to keep, one way: --run RUN (a finished search or prune), --plan FILE or --indices A,B,…"
-        )
-    if config.indices is not None:
-        model = config.model or next(iter(built_in_models()), "")
-        return model, DepthPlan.of(config.indices, describe_model(model).depth, "indices", model=model)
-    plan = find_plan(config.run or config.plan or "")
-    model = config.model or plan.model
-    if not model:
-        raise BadRequest("the plan does not say which model it is for; add --model")
-    plan.check_fits(describe_model(model).depth)
-    return model, replace(plan, model=model)
-
-
-def _train(config: TrainConfig) -> None:
+def check_train(config: TrainConfig, facts: Facts) -> None:
+    """BadRequest where there is no such preset."""
     train_config(config.preset)
 
 
-def _search(config: SearchConfig) -> None:
+def check_search(config: SearchConfig, facts: Facts) -> None:
+    """BadRequest unless the pattern fits the model and the numbers fit each other."""
     search_config(config.preset)
-    data_for(config.data, config.model)
-    Layout.parse(config.pattern, describe_model(config.model).depth)
+    facts.data_for(config.data, config.model)
+    Layout.parse(config.pattern, facts.model(config.model).depth)
     if config.batch_size % config.masks_per_image:
         raise BadRequest(
             f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for {config.estimator}"
@@ -190,9 +89,10 @@ def _search(config: SearchConfig) -> None:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
 
-def _prune(config: PruneConfig) -> None:
-    depth = describe_model(config.model).depth
-    data_if_any(config.data, config.model)
+def check_prune(config: PruneConfig, facts: Facts) -> None:
+    """BadRequest unless the options agree on how blocks are chosen, and that is possible."""
+    depth = facts.model(config.model).depth
+    facts.data_if_any(config.data, config.model)
     if config.method is not None:
         CRITERIA.entry(config.method)
     given = [config.plan is not None, config.indices is not None]
@@ -200,7 +100,7 @@ def _prune(config: PruneConfig) -> None:
         raise BadRequest("give either --plan or --indices, not both")
     if config.plan is not None:
         _check_only_plan(config)
-        _check_made_for(find_plan(config.plan), config.model)
+        facts.check_made_for(find_plan(config.plan), config.model)
     elif config.indices is not None:
         if config.method not in ("indices", None):
             raise BadRequest(f"--indices choose the blocks themselves; leave out --method {config.method}")
@@ -213,7 +113,7 @@ def _prune(config: PruneConfig) -> None:
         method = config.method or DEFAULT
         _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
         if CRITERIA.entry(method).uses_data:
-            data_for(config.data, config.model)
+            facts.data_for(config.data, config.model)
 
 
 def _check_only_plan(config: PruneConfig) -> None:
@@ -221,13 +121,6 @@ def _check_only_plan(config: PruneConfig) -> None:
     for name in ("method", "keep", "pattern", "samples", "draws"):
         if getattr(config, name) != PruneConfig.model_fields[name].default:
             raise BadRequest(f"--plan says which blocks to keep; leave out --{name} {getattr(config, name)}")
-
-
-def _check_made_for(plan: DepthPlan, model: str) -> None:
-    """BadRequest unless the plan fits the model and, where it names one, was made for it."""
-    plan.check_fits(describe_model(model).depth)
-    if plan.model and locate_model(plan.model) != locate_model(model):
-        raise BadRequest(f"the plan was made for {plan.model}, not for {model}; add --model {plan.model}")
 
 
 def _check_method(method: str, layout: Layout, depth: dict[str, int]) -> None:
@@ -239,10 +132,11 @@ def _check_method(method: str, layout: Layout, depth: dict[str, int]) -> None:
         check_layout(layout)
 
 
-def _finetune(config: FinetuneConfig) -> None:
-    model, plan = recovery_source(config)
+def check_finetune(config: FinetuneConfig, facts: Facts) -> None:
+    """BadRequest unless there is a plan to start from, and data to learn from."""
+    plan = facts.cut(config)
     finetune_config(config.recipe)
-    data_for(config.data, model)
+    facts.data_for(config.data, plan.model)
     if config.loss not in ("diffusion", "logit"):
         layer_map(plan, config.layer_map)
     _check_scored(config)
@@ -254,10 +148,11 @@ def _check_scored(config: FinetuneConfig | RecipesConfig) -> None:
         raise BadRequest(f"scored-samples: score {_LEAST_SCORED} or more, or 0 for none (got {config.scored_samples})")
 
 
-def _recipes(config: RecipesConfig) -> None:
+def check_recipes(config: RecipesConfig, facts: Facts) -> None:
+    """BadRequest unless there is a plan, and every recipe can be followed."""
     _check_scored(config)
-    model, plan = recovery_source(config)
-    data_for(config.data, model)
+    plan = facts.cut(config)
+    facts.data_for(config.data, plan.model)
     if not config.recipes or not config.seeds:
         raise BadRequest("nothing to compare; name at least one of --recipes and one of --seeds")
     twice = next((name for name in config.recipes if config.recipes.count(name) > 1), None)
@@ -267,56 +162,16 @@ def _recipes(config: RecipesConfig) -> None:
         layer_map(plan, recipe_config(recipe, config, 0).layer_map)
 
 
-def _sample(config: SampleConfig) -> None:
-    check_sampling(config, (config.model, *config.against))
-
-
-def _compare(config: CompareConfig) -> None:
-    depth = describe_model(config.model).depth
-    data_for(config.data, config.model)
-    plans = [find_plan(reference) for reference in config.plans]
-    for plan in plans:
-        _check_made_for(plan, config.model)
-    keep = blocks_compared(config, plans, depth)
-    check_contenders(config, keep, depth)
-    if config.study is not None:
-        GroundTruth.open(config.study).check_fits(config.model, keep, depth)
-
-
-def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: dict[str, int]) -> int:
-    """The number of blocks that every compared model keeps."""
-    totals = {plan.total for plan in plans} | ({config.keep} if config.keep else set())
-    if config.pattern is not None:
-        totals.add(sum(group.keep for group in asked_layout(config.pattern, 0, depth).groups))
-    if len(totals) > 1:
-        several = " and ".join(map(str, sorted(totals)))
-        raise BadRequest(f"plans, --keep and --pattern ask for {several} blocks; compare equals")
-    return blocks_to_keep(totals.pop() if totals else 0, depth)
-
-
-def _study(config: StudyConfig) -> None:
-    depth = describe_model(config.model).depth
-    data_for(config.data, config.model)
+def check_study(config: StudyConfig, facts: Facts) -> None:
+    """BadRequest unless the choices are few enough to score them all."""
+    depth = facts.model(config.model).depth
+    facts.data_for(config.data, config.model)
     check_number(depth, blocks_to_keep(config.keep, depth))
 
 
-def _encode(config: EncodeConfig) -> None:
+def check_encode(config: EncodeConfig, facts: Facts) -> None:
+    """BadRequest unless there are pictures, and an autoencoder for their size."""
     describe_autoencoder(config.vae).latent_shape(config.size)
     if not config.data:
         raise BadRequest("no pictures given; name their folder with --data DIR")
     check_pictures(Path(config.data))
-
-
-_CHECKS: dict[str, Callable] = {
-    "train": _train,
-    "search": _search,
-    "prune": _prune,
-    "finetune": _finetune,
-    "recipes": _recipes,
-    "sample": _sample,
-    "evaluate": check_evaluation,
-    "cost": check_costs,
-    "compare": _compare,
-    "study": _study,
-    "encode": _encode,
-}

@@ -1,4 +1,4 @@
-"""What a job sees of its run: where to report, whether to stop, where to put results."""
+"""What a job has of its run: where to report, whether to stop, where to put results."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tinylab.errors import Stopped
 from tinylab.files import atomic
+from tinylab.jobs.facts import Facts
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.run import STOP, Run, own_process
 from tinylab.training.recorder import StepRecord
@@ -29,6 +30,7 @@ class JobContext:
     Where it runs in a thread, which gets no signals, a file in the run's folder does.
 
     Attributes:
+        facts: what is known of the models and data that the job names.
         main: whether this process writes what the job leaves behind. Of several at one job a single one does; the
             others have a `CompanionContext`, and jobs ask `main` before they save anything by themselves.
     """
@@ -36,8 +38,8 @@ class JobContext:
     main = True
     _by_file = False
 
-    def __init__(self, run: Run, *, quiet: bool = False) -> None:
-        self.run = run
+    def __init__(self, run: Run, *, quiet: bool = False, facts: Facts | None = None) -> None:
+        self.run, self.facts = run, facts or Facts()
         self._stop = False
         self._began = self._written = time.time()
         self._first: int | None = None
@@ -59,7 +61,7 @@ class JobContext:
         self._tracker.record(step, record)
 
     def progress(self, step: int, steps: int, message: str = "") -> None:
-        """Tell how far the job is; cheap to call at every step."""
+        """Report how far the job is; cheap to call at every step."""
         now = time.time()
         if self._first is None:
             self._first = step
@@ -75,7 +77,7 @@ class JobContext:
             seconds=self._seconds_before + now - self._began,
             seconds_left=pace * (steps - step),
         )
-        if due:  # what is not written now, the next status or the last one says
+        if due:  # what is not written now, the next status or the last one has
             self._written = now
             self.run.write_status(self._status)
 
@@ -141,12 +143,12 @@ class JobContext:
 
 
 class CompanionContext(JobContext):
-    """What a process sees that computes along and leaves all reports to the main one."""
+    """The context of a process that computes along and leaves all reports to the main one."""
 
     main = False
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run, self.facts = run, Facts()
         self._stop = False
 
     def rewind(self, step: int, until: int | None = None) -> None:
@@ -156,7 +158,7 @@ class CompanionContext(JobContext):
         """The main process does."""
 
     def progress(self, step: int, steps: int, message: str = "") -> None:
-        """The main process tells."""
+        """The main process reports."""
 
     def artifact(self, name: str, data: bytes) -> Path:
         """Where the main process puts the file."""

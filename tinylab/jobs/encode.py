@@ -105,8 +105,8 @@ def _latents(vae: Autoencoder, x: Tensor, rows: list[int], flip: int, config: En
         raise BadRequest(f"the autoencoder in {vae.info.path} makes latents of {tuple(latents.shape[1:])}, not {shape}")
     stored = latents.to(getattr(torch, config.dtype))
     if not torch.isfinite(stored).all():
-        mend = "use --dtype float32" if torch.isfinite(latents).all() else "its weights are damaged"
-        raise BadRequest(f"the autoencoder gives values that {config.dtype} cannot hold; {mend}")
+        advice = "use --dtype float32" if torch.isfinite(latents).all() else "its weights are damaged"
+        raise BadRequest(f"the autoencoder gives values that {config.dtype} cannot hold; {advice}")
     return stored
 
 

@@ -7,56 +7,49 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinylab.config import JobConfig
+from tinylab.config import JobConfig, kind_of
 from tinylab.distributed import process_group
 from tinylab.errors import BadRequest, Failure, Stopped
 from tinylab.files import atomic
-from tinylab.jobs.checks import check, check_sharing
+from tinylab.jobs.admission import admit, check_process
 from tinylab.jobs.context import CompanionContext, JobContext
-from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.jobs.facts import Facts
 from tinylab.processes import use_threads
-from tinylab.registry import Registry
+from tinylab.registry import load
 from tinylab.runs.exit_reasons import out_of_memory
 from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.store import new_run
-from tinylab.training.trackers import check_tracking
 
-__all__ = ["JOBS", "execute", "execute_along", "start_run"]
-
-JOBS: Registry = Registry("job")
-_KINDS = ("train", "search", "prune", "finetune", "sample", "evaluate", "cost", "compare", "study", "recipes", "encode")
-for _kind in _KINDS:
-    JOBS.register(_kind, f"tinylab.jobs.{_kind}", summary=f"the {_kind} job")
+__all__ = ["execute", "execute_along", "start_run"]
 
 
 def start_run(config: JobConfig, path: Path | None = None) -> Run:
     """Check the config and create its run folder, a new one of the runs folder unless `path` is given."""
-    check(config)
-    check_sharing(config, process_group().size)
-    check_tracking(config)
-    found = resolve_paths(config)
-    return Run.create(path, found) if path else new_run(found)
+    return admit(config, process_group().size).create_run(path)
 
 
-def execute(run: Run, *, quiet: bool = False) -> dict[str, Any]:
+def execute(run: Run, *, quiet: bool = False, facts: Facts | None = None) -> dict[str, Any]:
     """Do the job of `run`, from its newest checkpoint if there is one, and return its result.
+
+    Args:
+        facts: what its admission has just learned in this process; without, it is checked that this process can do it.
 
     Raises:
         BadRequest: another process computes it; its status is left alone.
-        BadRequest, Failure, Stopped: as the job does; the run's status says the same.
+        BadRequest, Failure, Stopped: as the job does; the run's status has the same message.
     """
-    mend = f"free some space, then `tinylab resume {run.path}`"
-    with atomic.disk_errors(mend), run_lock(run):
+    advice = f"free some space, then `tinylab resume {run.path}`"
+    with atomic.disk_errors(advice), run_lock(run):
         run.sweep()
         stored = run.stored_status()
         if stored.state == "finished":  # by a process that was faster
             return run.result()
         try:
             config = run.config()
-            check_sharing(config, process_group().size)
-            with atomic.disk_errors(mend):
-                context = JobContext(run, quiet=quiet)
+            if facts is None:
+                check_process(config, process_group().size)
+            with atomic.disk_errors(advice):
+                context = JobContext(run, quiet=quiet, facts=facts)
         except (BadRequest, Failure) as error:
             run.write_status(replace(stored, state="failed", message=str(error)))
             raise
@@ -69,14 +62,14 @@ def execute_along(run: Run) -> None:
     config, context = run.config(), CompanionContext(run)
     with context.signals():
         use_threads(config.threads)
-        JOBS.get(config.kind).run(config, context)
+        load(kind_of(config).run)(config, context)
 
 
 def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
     with context.signals():  # to the end: a launcher that ends all processes must not keep the last status from disk
         try:
             use_threads(config.threads)
-            result = JOBS.get(config.kind).run(config, context)
+            result = load(kind_of(config).run)(config, context)
             context.run.write_result(result)
         except Stopped as stop:
             context.finish("stopped", str(stop))
@@ -98,7 +91,7 @@ def _compute(config: JobConfig, context: JobContext) -> dict[str, Any]:
 
 
 def _finish_unexpected(context: JobContext, error: Exception, trouble: str) -> None:
-    """Say in the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
+    """Write into the status what a person can do, or what is wrong elsewhere; the traceback goes to the run's log."""
     message = trouble or out_of_memory(error) or f"{type(error).__name__}: {error}"
     try:
         with atomic.disk_errors("free some space and resume"):

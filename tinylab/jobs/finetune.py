@@ -7,19 +7,15 @@ from typing import Any
 
 from tinylab.config import FinetuneConfig
 from tinylab.config.recovery import CutConfig
-from tinylab.data.base import load_data
-from tinylab.diffusion import objective_for
 from tinylab.jobs.cards import shallow_card
-from tinylab.jobs.checks import data_for, recovery_source
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.model_and_data import ModelAndData
 from tinylab.jobs.part_recorder import PartRecorder
 from tinylab.jobs.snapshots import Snapshots
 from tinylab.metrics.activations import measure_activations
 from tinylab.metrics.cost import count_parameters
-from tinylab.metrics.denoising import held_out_loss
 from tinylab.metrics.layer_activations import activations_to_json
-from tinylab.models.base import Denoiser
-from tinylab.models.load import load_model, save_model
+from tinylab.models.load import save_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.run import ACTIVATIONS
@@ -35,16 +31,11 @@ RECOVERY_FLOOR = 0.1  # share of the learning rate that is left at the last step
 def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     """Cut, train to the last step, save the averaged weights in `model/`; return the losses around it."""
     plan = begun_plan(config, context)
-    teacher = load_model(plan.model, config.device)
-    train, held_out = load_data(data_for(config.data, plan.model))
-    objective = objective_for(teacher)
+    full = ModelAndData.load(plan.model, config.data, config.device, context.facts)
+    teacher, objective = full.model, full.objective
     student = apply_plan(teacher, plan)
-
-    def loss(model: Denoiser) -> float:
-        return held_out_loss(model, objective, held_out).loss
-
-    result: dict[str, Any] = {"loss_full": loss(teacher), "loss_pruned": loss(student)}
-    snapshots = Snapshots(config, context, objective, student, train)
+    result: dict[str, Any] = {"loss_full": full.loss(teacher), "loss_pruned": full.loss(student)}
+    snapshots = Snapshots(config, context, objective, student, full.train)
 
     def on_step(task: DenoiseTask, step: int) -> None:
         if snapshots.due(step):
@@ -57,7 +48,7 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
         teacher,
         plan,
         objective,
-        train,
+        full.train,
         config,
         checkpoints=context.run.checkpoints,
         recorder=context,
@@ -66,9 +57,9 @@ def run(config: FinetuneConfig, context: JobContext) -> dict[str, Any]:
     )
     if not context.main:  # one process is enough to judge it
         return {}
-    result["loss_finetuned"] = loss(recovered)
+    result["loss_finetuned"] = full.loss(recovered)
     models = {"teacher": teacher, "cut": apply_plan(teacher, plan), "recovered": recovered}
-    found = {name: activations_to_json(measure_activations(m, objective, held_out)) for name, m in models.items()}
+    found = {name: activations_to_json(measure_activations(m, objective, full.held_out)) for name, m in models.items()}
     context.artifact(ACTIVATIONS, json.dumps(found).encode())
     save_model(recovered, context.run.model_path, card=shallow_card(plan, recovered=config, scores=result))
     return {
@@ -85,7 +76,7 @@ def begun_plan(config: CutConfig, context: JobContext) -> DepthPlan:
     """The plan; of a resumed run the one it was begun with, whatever became of its source."""
     if context.run.plan_path.is_file():
         return DepthPlan.load(context.run.plan_path)
-    _, plan = recovery_source(config)
+    plan = context.facts.cut(config)
     if context.main:
         plan.save(context.run.plan_path)
     return plan

@@ -1,4 +1,4 @@
-"""A study as the ground truth of a comparison: where a choice stands among all candidates. Free of torch."""
+"""A study as the ground truth of a comparison: the rank of a choice among all candidates. Free of torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def recipe_of(config: StudyConfig | CompareConfig, seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a choice stands. Ranks begin at 1, the smallest loss; None where nothing comparable is known.
+    """The ranks of a choice. They begin at 1, the smallest loss; None where nothing comparable is known.
 
     Attributes:
         rank: among the candidates that the study has fine-tuned, by the loss after that.
@@ -113,7 +113,7 @@ class GroundTruth:
     def place(
         self, plan: DepthPlan, *, loss_pruned: float, loss_finetuned: float | None, recipe: Mapping[str, Any]
     ) -> Place:
-        """Where the choice of `plan` stands: by the study's own losses of it.
+        """The ranks of the choice of `plan`: by the study's own losses of it.
 
         Where the study has none, the loss of the comparison counts, if it was measured alike: on the same data, and
         the one after fine-tuning by the same recipe with the same seed.
@@ -147,20 +147,18 @@ Row = dict[str, Any]
 
 
 def study_facts(truth: GroundTruth) -> Row:
-    """What a result says of the study: how many candidates there are, and by which recipe they were fine-tuned."""
+    """What a result holds of the study: how many candidates there are, and by which recipe they were fine-tuned."""
     return {"candidates": len(truth.table), "finetuned": len(truth.finetuned), "recipe": truth.recipe}
 
 
 def ranked(rows: Sequence[Row], config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> list[Row]:
-    """The rows with what a `Place` tells of every cell, and the means of the ranks that are known."""
-    return [_ranked(row, config, depth, truth) for row in rows]
-
-
-def _ranked(row: Row, config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> Row:
-    places = [_place(cell, config, depth, truth) for cell in row["cells"]]
-    means = {name: _mean([getattr(place, name) for place in places]) for name in ("rank", "rank_share", "rank_pruned")}
-    cells = [{**cell, **asdict(place)} for cell, place in zip(row["cells"], places, strict=True)]
-    return {**row, **means, "cells": cells}
+    """The rows with the `Place` of every cell, and the means of the ranks that are known."""
+    found = []
+    for row in rows:
+        cells = [{**cell, **asdict(_place(cell, config, depth, truth))} for cell in row["cells"]]
+        means = {name: _mean([cell[name] for cell in cells]) for name in ("rank", "rank_share", "rank_pruned")}
+        found.append({**row, **means, "cells": cells})
+    return found
 
 
 def _place(cell: Row, config: CompareConfig, depth: Mapping[str, int], truth: GroundTruth) -> Place:

@@ -21,7 +21,7 @@ class PartRecorder:
 
     Args:
         before, total: steps of the whole job before this part, and of all parts.
-        doing: what the progress says.
+        doing: the message of the progress.
         on_record: called after every record.
     """
 

@@ -13,20 +13,18 @@ from typing import Any
 import torch
 
 from tinylab.config import RecipesConfig
-from tinylab.data.base import load_data
-from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest, Stopped
 from tinylab.files import atomic
 from tinylab.files.json_file import read_object
-from tinylab.jobs.checks import data_for, recipe_config
+from tinylab.jobs.checks import recipe_config
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.facts import Facts
 from tinylab.jobs.finetune import begun_plan
-from tinylab.jobs.process_pool import process_pool, work_through
+from tinylab.jobs.model_and_data import ModelAndData
+from tinylab.jobs.process_pool import work_through
 from tinylab.jobs.snapshots import few_steps
-from tinylab.metrics.denoising import held_out_loss
 from tinylab.metrics.digit_fidelity import DigitFidelity
-from tinylab.models.load import load_model, load_reader
-from tinylab.processes import use_threads
+from tinylab.models.load import load_reader
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.runs.replay import standard_error
@@ -71,19 +69,22 @@ def run(config: RecipesConfig, context: JobContext) -> dict[str, Any]:
         atomic.write_text(path, json.dumps({"cells": [asdict(cell) for cell in done]}, indent=2) + "\n")
         context.run.write_result(_result(config, plan, done))
 
-    with process_pool(config.workers, _begin, config, plan) as pool:
-        complete = work_through(
-            pool,
-            _recover,
-            waiting,
-            workers=config.workers,
-            should_stop=context.should_stop,
-            on_done=on_done,
-            on_wait=lambda: context.progress(len(done), total, "recovering"),
-        )
+    complete = work_through(
+        _Bench.cell,
+        waiting,
+        make=_Bench,
+        arguments=(config, plan),
+        workers=config.workers,
+        threads=config.threads,
+        should_stop=context.should_stop,
+        on_done=on_done,
+        on_wait=lambda: context.progress(len(done), total, "recovering"),
+    )
     if not complete:
         raise Stopped(f"stopped after {len(done)} of {total} recoveries")
-    return _result(config, plan, done, losses=_outer_losses(config, plan))
+    full = ModelAndData.load(plan.model, config.data, config.device, context.facts)
+    losses = {"loss_full": full.loss(full.model), "loss_pruned": full.loss(apply_plan(full.model, plan))}
+    return _result(config, plan, done, losses)
 
 
 def recipe_rows(recipes: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -121,19 +122,13 @@ def _result(
     return {"kept": kept, **(losses or {}), "rows": rows}
 
 
-def _outer_losses(config: RecipesConfig, plan: DepthPlan) -> dict[str, float]:
-    """The full model's loss, and the cut one's before any recovery."""
-    bench = _Bench(config, plan)
-    return {"loss_full": bench.loss(bench.teacher), "loss_pruned": bench.loss(apply_plan(bench.teacher, plan))}
-
-
 def _stored(path: Path) -> list[_Cell]:
     if not path.is_file():
         return []
     try:
         return [_Cell(**cell) for cell in (read_object(path) or {})["cells"]]
     except (KeyError, TypeError):
-        raise BadRequest(f"{path} is damaged; delete it to compute all anew") from None
+        raise BadRequest(f"{path} is damaged; delete it to compute all again") from None
 
 
 class _Bench:
@@ -141,26 +136,21 @@ class _Bench:
 
     def __init__(self, config: RecipesConfig, plan: DepthPlan) -> None:
         self.config, self.plan = config, plan
-        self.teacher = load_model(plan.model, config.device)
-        self.objective = objective_for(self.teacher)
-        self.train, self.held_out = load_data(data_for(config.data, plan.model))
-        reader = load_reader(self.teacher) if config.scored_samples else None
-        self.fidelity = DigitFidelity(reader, self.train) if reader else None
-
-    def loss(self, model: Any) -> float:
-        return held_out_loss(model, self.objective, self.held_out).loss
+        self.full = ModelAndData.load(plan.model, config.data, config.device, Facts())
+        reader = load_reader(self.full.model) if config.scored_samples else None
+        self.fidelity = DigitFidelity(reader, self.full.train) if reader else None
 
     def cell(self, recipe: str, seed: int) -> _Cell:
         """Recover once, and judge."""
-        config = recipe_config(recipe, self.config, seed)
-        student, silent = apply_plan(self.teacher, self.plan), SilentRecorder()
+        config, full = recipe_config(recipe, self.config, seed), self.full
+        student, silent = apply_plan(full.model, self.plan), SilentRecorder()
         began = time.perf_counter()
         model = recover(
             student,
-            self.teacher,
+            full.model,
             self.plan,
-            self.objective,
-            self.train,
+            full.objective,
+            full.train,
             config,
             checkpoints=None,
             recorder=silent,
@@ -171,20 +161,6 @@ class _Bench:
         if self.fidelity:
             labels = torch.arange(self.config.scored_samples) % model.num_classes
             settings = few_steps(model.family, guidance=1.0, seed=seed)
-            scores = self.fidelity.scores(generate(model, self.objective, labels, settings), labels)
+            scores = self.fidelity.scores(generate(model, full.objective, labels, settings), labels)
             distance, correct = scores.kernel_distance, scores.read_correctly
-        return _Cell(recipe, seed, self.loss(model), distance, correct, round(seconds, 3))
-
-
-_bench: _Bench | None = None
-
-
-def _begin(config: RecipesConfig, plan: DepthPlan) -> None:
-    global _bench
-    use_threads(config.threads)
-    _bench = _Bench(config, plan)
-
-
-def _recover(recipe: str, seed: int) -> _Cell:
-    assert _bench is not None  # `_begin` ran first in this process
-    return _bench.cell(recipe, seed)
+        return _Cell(recipe, seed, full.loss(model), distance, correct, round(seconds, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,12 @@ from torch import Tensor
 
 from tinylab.config import SampleConfig
 from tinylab.diffusion import objective_for
-from tinylab.jobs.check_evaluation import classes_of
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.evaluate.check import classes_of
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
 from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.autoencoder.load import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_model, load_reader
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
@@ -35,8 +34,9 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
     The drawing is repeated, models in turn, while it is quick, and the median time is given.
     """
     names = (config.model, *config.against)
-    models = {f"{i}": load_model(name, config.device) for i, name in enumerate(names)}
-    classes = torch.tensor(classes_of(config, describe_model(config.model)))
+    models = {f"{i}": load_model(context.facts.model(name), config.device) for i, name in enumerate(names)}
+    info = context.facts.model(config.model)
+    classes = torch.tensor(classes_of(config, info))
     labels = classes[torch.arange(config.n) % len(classes)]
     batches = -(-config.n // config.batch_size)
     done, total = 0, batches * sum(steps_taken(model, config.steps) for model in models.values())
@@ -48,18 +48,26 @@ def run(config: SampleConfig, context: JobContext) -> dict[str, Any]:
             context.progress(done, total)
         context.stop_here("resume it to draw from the start")
 
+    drawn: dict[str, Tensor] = {}
+
+    def draw(key: str) -> None:
+        model, settings = models[key], _settings(config, steps=config.steps)
+        parts: list[Tensor] = []
+        for at in range(0, config.n, config.batch_size):
+            some = labels[at : at + config.batch_size]
+            parts.append(generate(model, objective_for(model), some, settings, first=at, on_step=tick).cpu())
+        drawn[key] = torch.cat(parts)
+
     for model in models.values():  # the first pass through a model is slower than the rest
         generate(model, objective_for(model), labels[:2], _settings(config, steps=1))
-    drawn: dict[str, Tensor] = {}
-    work = {key: _drawing(key, model, labels, config, drawn, tick) for key, model in models.items()}
+    work = {key: partial(draw, key) for key in models}
     seconds = interleaved_seconds(work, rounds=3, budget=6.0)
     rows = [_row(config, name, models[f"{i}"], drawn[f"{i}"], labels, seconds[f"{i}"]) for i, name in enumerate(names)]
     autoencoder = load_autoencoder(config.vae, config.device) if config.vae else None
     for i, row in enumerate(rows):
         _store(context, i, row, drawn[f"{i}"], autoencoder, labels, columns=_columns(len(classes), config.n))
         row["speedup"] = rows[0]["seconds_per_image"] / row["seconds_per_image"]
-    names_of = describe_model(config.model).class_names
-    named = [names_of[c] for c in classes[: config.n].tolist()]
+    named = [info.class_names[c] for c in classes[: config.n].tolist()]
     return {"models": rows, "classes": classes[: config.n].tolist(), "class_names": named, "n": config.n}
 
 
@@ -70,21 +78,6 @@ def _columns(classes: int, count: int) -> int:
 
 def _settings(config: SampleConfig, steps: int) -> Settings:
     return Settings(config.sampler, steps, config.guidance, config.seed, config.guidance_schedule, config.temperature)
-
-
-def _drawing(
-    key: str, model: Denoiser, labels: Tensor, config: SampleConfig, drawn: dict[str, Tensor], tick: Callable
-) -> Callable[[], None]:
-    settings, objective = _settings(config, steps=config.steps), objective_for(model)
-
-    def draw() -> None:
-        parts = [
-            generate(model, objective, labels[at : at + config.batch_size], settings, first=at, on_step=tick).cpu()
-            for at in range(0, len(labels), config.batch_size)
-        ]
-        drawn[key] = torch.cat(parts)
-
-    return draw
 
 
 def _row(

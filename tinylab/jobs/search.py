@@ -11,18 +11,14 @@ from typing import Any
 import torch
 
 from tinylab.config import SearchConfig
-from tinylab.data.base import Dataset, load_data
 from tinylab.data.order import step_generator
-from tinylab.diffusion import Objective, objective_for
 from tinylab.distributed import process_group
 from tinylab.files import atomic
-from tinylab.jobs.checks import data_for
-from tinylab.jobs.choose_plan import save_plan_and_model
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.model_and_data import ModelAndData
+from tinylab.jobs.prune import save_plan_and_model
 from tinylab.metrics.block_time import block_seconds
-from tinylab.metrics.denoising import held_out_loss, noised_batches
-from tinylab.models.base import Denoiser
-from tinylab.models.load import load_model
+from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.training.fastest import fastest_way
 from tinylab.training.loop import run_loop
@@ -46,7 +42,7 @@ def measured_once(context: JobContext, name: str, measure: Callable[[], Any]) ->
     return process_group().from_main(find)
 
 
-_JUDGED = 512  # noised images that a decision by perturbation looks at
+_JUDGED = 512  # noised images that a decision by perturbation is measured on
 _TIMED = 64  # images in the forward passes that block times are measured in
 
 Kept = dict[str, tuple[int, ...]]
@@ -66,15 +62,14 @@ class _Found:
 
 def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     """Search to the last step of every seed, then cut the original weights by the decision."""
-    model = load_model(config.model, config.device)
-    train, held_out = load_data(data_for(config.data, config.model))
-    objective = objective_for(model)
-    seconds = _block_seconds(config, context, model, objective, train)
+    full = ModelAndData.load(config.model, config.data, config.device, context.facts)
+    model = full.model
+    seconds = _block_seconds(config, context, full)
     seeds = config.seeds or (config.seed,)
     found = []
     for number, seed in enumerate(seeds):
         one = config.model_copy(update={"seed": seed})
-        task = SearchTask(model, objective, train, one, seconds=seconds)
+        task = SearchTask(model, full.objective, full.train, one, seconds=seconds)
         way = _choose_way(task, context)
         found.append(_search(task, context, number, len(seeds)))
     kept = found[0].kept if len(found) == 1 else _consensus(task, found)
@@ -82,7 +77,7 @@ def run(config: SearchConfig, context: JobContext) -> dict[str, Any]:
     shared = {"pattern": str(task.layout), "estimator": config.estimator, "decision": config.decision}
     details = {**shared, "weights": config.weights, "steps": config.steps, "seeds": list(seeds), **_shown(found)}
     plan = DepthPlan(kept, depth, "learned", model=config.model, details=details)
-    _, losses = save_plan_and_model(context, model, plan, lambda m: held_out_loss(m, objective, held_out).loss)
+    _, losses = save_plan_and_model(context, model, plan, full.loss)
     result = {"kept": {stack: list(several) for stack, several in kept.items()}, **_shown(found), **losses, "way": way}
     if len(found) > 1:
         result["agreement"] = agreement([one.kept for one in found], depth)
@@ -96,7 +91,8 @@ def _search(task: SearchTask, context: JobContext, number: int, count: int) -> _
     folder = context.run.checkpoints / f"seed-{config.seed}" if config.seeds else context.run.checkpoints
     if context.main:
         folder.mkdir(exist_ok=True)
-    run_loop(task, config, folder, _SeedRecorder(context, number, count, config.seed))
+    message = f"seed {config.seed}" if count > 1 else ""
+    run_loop(task, config, folder, _SeedRecorder(context, number * config.steps, config.steps, count, message))
     if config.decision == "perturbation":
         steps = config.steps * count
         context.progress(steps, steps, "deciding")
@@ -147,18 +143,16 @@ def _consensus(task: SearchTask, found: list[_Found]) -> Kept:
 
 
 def _shown(found: list[_Found]) -> dict[str, Any]:
-    """What one search says of itself; of several, the least sure and all remarks."""
+    """How sure a search is, with its remarks; of several, the least sure and all remarks."""
     first, several = found[0], len(found) > 1
     remarks = [f"seed {one.seed}: {line}" if several else line for one in found for line in one.remarks]
-    stacks = first.keep_probability
+    means = {
+        stack: [statistics.mean(column) for column in zip(*(one.keep_probability[stack] for one in found), strict=True)]
+        for stack in first.keep_probability
+    }
     return {
         "confidence": [min(one.confidence[name] for one in found) for name in first.confidence],
-        "keep_probability": {
-            stack: [
-                statistics.mean(column) for column in zip(*(one.keep_probability[stack] for one in found), strict=True)
-            ]
-            for stack in stacks
-        },
+        "keep_probability": means,
         "decided": all(one.decided for one in found),
         "remarks": remarks,
     }
@@ -166,33 +160,25 @@ def _shown(found: list[_Found]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _SeedRecorder:
-    """Records one of several searches behind those before it."""
+    """Records one of `count` searches behind those before it, which took the steps `before`."""
 
     context: JobContext
-    number: int
+    before: int
+    steps: int
     count: int
-    seed: int
-
-    @property
-    def _before(self) -> int:
-        return self.number * self._steps
-
-    @property
-    def _steps(self) -> int:
-        return self.context.run.config().steps  # type: ignore[attr-defined]  # a search has steps
+    message: str
 
     def rewind(self, step: int) -> None:
         """Forget what this search recorded after `step`; what a later one has recorded stays."""
-        self.context.rewind(self._before + step, self._before + self._steps)
+        self.context.rewind(self.before + step, self.before + self.steps)
 
     def record(self, step: int, record: StepRecord) -> None:
         """Store behind the earlier searches."""
-        self.context.record(self._before + step, record)
+        self.context.record(self.before + step, record)
 
     def progress(self, step: int, steps: int) -> None:
         """Steps of all searches together."""
-        message = f"seed {self.seed}" if self.count > 1 else ""
-        self.context.progress(self._before + step, self.count * steps, message)
+        self.context.progress(self.before + step, self.count * steps, self.message)
 
     def should_stop(self) -> bool:
         """As the whole job."""
@@ -200,7 +186,7 @@ class _SeedRecorder:
 
 
 def _choose_way(task: SearchTask, context: JobContext) -> str:
-    """Set the way in which gates run, the faster of two if that is left to us, and say it."""
+    """Set the way in which gates run, the faster of two if that is left to us, and return it."""
     if task.config.skip != "auto":
         return task.config.skip
     choice = measured_once(context, "way", lambda: asdict(fastest_way(task.trial_steps())))
@@ -208,16 +194,15 @@ def _choose_way(task: SearchTask, context: JobContext) -> str:
     return choice["name"]
 
 
-def _block_seconds(
-    config: SearchConfig, context: JobContext, model: Denoiser, objective: Objective, train: Dataset
-) -> dict[str, list[float]] | None:
+def _block_seconds(config: SearchConfig, context: JobContext, full: ModelAndData) -> dict[str, list[float]] | None:
     """Measured time of every block per stack, if the budget is one of time."""
     if "time=" not in config.pattern:
         return None
 
     def measure() -> dict[str, list[float]]:
-        x, y = (part.to(next(model.parameters()).device) for part in train.take(torch.arange(min(_TIMED, len(train)))))
-        draw = objective.draw(len(x), tuple(x.shape[1:]), step_generator(config.seed, 0)).to(x.device)
-        return block_seconds(model.block_stacks(), lambda: objective.forward(model, x, y, draw))
+        model, rows = full.model, torch.arange(min(_TIMED, len(full.train)))
+        x, y = (part.to(next(model.parameters()).device) for part in full.train.take(rows))
+        draw = full.objective.draw(len(x), tuple(x.shape[1:]), step_generator(config.seed, 0)).to(x.device)
+        return block_seconds(model.block_stacks(), lambda: full.objective.forward(model, x, y, draw))
 
     return measured_once(context, "block_seconds", measure)

@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinylab.config import FinetuneConfig, StudyConfig
-from tinylab.data.base import load_data
-from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest, Stopped
-from tinylab.jobs.checks import blocks_to_keep, data_for
 from tinylab.jobs.context import JobContext
+from tinylab.jobs.facts import Facts, blocks_to_keep
 from tinylab.jobs.finetune import RECOVERY_FLOOR
 from tinylab.jobs.ground_truth import CANDIDATES, GroundTruth, recipe_of
-from tinylab.jobs.process_pool import process_pool, work_through
-from tinylab.metrics.denoising import held_out_loss
+from tinylab.jobs.model_and_data import ModelAndData
+from tinylab.jobs.process_pool import work_through
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
-from tinylab.models.catalog import describe_model
-from tinylab.models.load import load_model
-from tinylab.processes import use_threads
 from tinylab.pruning.exhaustive import CandidateTable, all_candidates, rank_correlation
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
@@ -35,11 +30,10 @@ Kept = tuple[str, ...]
 
 def run(config: StudyConfig, context: JobContext) -> dict[str, Any]:
     """Fill the table of candidates, first with the losses after pruning; a resumed study goes on where it was."""
-    depth = describe_model(config.model).depth
-    keep = blocks_to_keep(config.keep, depth)
+    keep = blocks_to_keep(config.keep, context.facts.model(config.model).depth)
     path = context.run.artifacts / CANDIDATES
-    model = load_model(config.model, config.device)
-    table = CandidateTable.load(path) if path.is_file() else _begun_table(config, model, keep)
+    full = ModelAndData.load(config.model, config.data, config.device, context.facts)
+    table = CandidateTable.load(path) if path.is_file() else _begun_table(config, full.model, keep)
     order = [row.kept for row in table.rows]
     random.Random(config.seed).shuffle(order)
     chosen = order[: config.finetune or len(order)]
@@ -47,9 +41,7 @@ def run(config: StudyConfig, context: JobContext) -> dict[str, Any]:
     cells = [(kept, False) for kept in order if kept not in known[0]]
     cells += [(kept, True) for kept in chosen if kept not in known[1]]
     _fill(table, cells, len(order) + len(chosen), config, context)
-    _, held_out = load_data(data_for(config.data, config.model))
-    full = held_out_loss(model, objective_for(model), held_out).loss
-    return {"loss_full": full, "keep": keep, **summary(table)}
+    return {"loss_full": full.loss(full.model), "keep": keep, **summary(table)}
 
 
 def summary(table: CandidateTable) -> dict[str, Any]:
@@ -95,16 +87,17 @@ def _fill(
         table.save(path)
         done += 1
 
-    with process_pool(config.workers, _begin, config) as pool:
-        complete = work_through(
-            pool,
-            _loss,
-            cells,
-            workers=config.workers,
-            should_stop=context.should_stop,
-            on_done=on_done,
-            on_wait=lambda: context.progress(done, total, "fine-tuning" if done > len(table) else "scoring"),
-        )
+    complete = work_through(
+        _Bench.loss,
+        cells,
+        make=_Bench,
+        arguments=(config,),
+        workers=config.workers,
+        threads=config.threads,
+        should_stop=context.should_stop,
+        on_done=on_done,
+        on_wait=lambda: context.progress(done, total, "fine-tuning" if done > len(table) else "scoring"),
+    )
     if not complete:
         raise Stopped(f"stopped after {done} of {total} losses")
 
@@ -113,31 +106,16 @@ class _Bench:
     """What a process keeps between two candidates."""
 
     def __init__(self, config: StudyConfig) -> None:
-        self.model = load_model(config.model, config.device)
-        self.objective = objective_for(self.model)
-        self.train, self.held_out = load_data(data_for(config.data, config.model))
+        self.full = ModelAndData.load(config.model, config.data, config.device, Facts())
         shared = FinetuneConfig.model_fields.keys() & StudyConfig.model_fields.keys() - {"kind"}
         self.recipe = FinetuneConfig.create(**{name: getattr(config, name) for name in shared})
 
     def loss(self, kept: Kept, tuned: bool) -> float:
         """Held-out loss of the model with only the `kept` blocks, fine-tuned or not."""
-        model = apply_plan(self.model, DepthPlan.of(kept, self.model.stack_depths(), "study"))
+        full = self.full
+        model = apply_plan(full.model, DepthPlan.of(kept, full.model.stack_depths(), "study"))
         if tuned:
-            task = DenoiseTask(model, self.objective, self.train, self.recipe, floor=RECOVERY_FLOOR)
+            task = DenoiseTask(model, full.objective, full.train, self.recipe, floor=RECOVERY_FLOOR)
             run_loop(task, self.recipe, None, SilentRecorder())
             model = task.ema.module
-        return held_out_loss(model, self.objective, self.held_out).loss
-
-
-_bench: _Bench | None = None
-
-
-def _begin(config: StudyConfig) -> None:
-    global _bench
-    use_threads(config.threads)
-    _bench = _Bench(config)
-
-
-def _loss(kept: Kept, tuned: bool) -> float:
-    assert _bench is not None  # `_begin` ran first in this process
-    return _bench.loss(kept, tuned)
+        return full.loss(model)

@@ -82,7 +82,7 @@ def _train_denoiser(config: TrainConfig, context: JobContext) -> tuple[Denoiser,
 
 
 def _reading_scores(model: Denoiser, config: TrainConfig, context: JobContext) -> dict[str, float]:
-    """Share of samples that the digit reader sees as the class asked for, with guidance 1.5 and without."""
+    """Share of samples that the digit reader predicts as the class asked for, with guidance 1.5 and without."""
     reader = load_reader(model)
     if reader is None or not config.judged_samples:
         return {}

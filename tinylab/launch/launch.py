@@ -1,6 +1,6 @@
 """Starting and stopping jobs as processes of their own, so that no page, reload or crash of the app touches them.
 
-One job a device; who finds none free waits in line (`tinylab.launch.queue`), and `tend` starts whose turn it is.
+One job a device; who finds none free waits in the queue (`tinylab.launch.queue`), and `tend` starts whose turn it is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from pathlib import Path
 import psutil
 
 from tinylab.config import JobConfig
-from tinylab.config.recovery import CutConfig
 from tinylab.errors import BadRequest, Failure
-from tinylab.jobs.checks import check, recovery_source
-from tinylab.jobs.resolve_paths import resolve_paths
+from tinylab.jobs.admission import admit, check
 from tinylab.launch import in_process
 from tinylab.launch.devices import devices
 from tinylab.launch.fork_server import ForkServer, may_fork
@@ -30,20 +28,20 @@ from tinylab.runs.locks import QueueBusy, queue_changed, queue_lock, queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status, is_alive
-from tinylab.runs.store import in_runs_folder, listed_runs, new_run
+from tinylab.runs.store import in_runs_folder, listed_runs
 
 __all__ = ["active_run", "launch", "reap", "relaunch", "stop", "tend", "tend_always", "warm_up"]
 
 _GRACE = 15.0  # seconds a job has to reach a safe point before it is killed
-_PULSE = 0.5  # seconds between two looks after the line
-_REST = 5.0  # seconds after a look that went wrong
+_PULSE = 0.5  # seconds between two checks of the queue
+_REST = 5.0  # seconds after a check that failed
 _TENDER = "tinylab-queue"
 
 _fork_server = ForkServer()
 _children: list[Child] = []
 _turn = threading.RLock()  # for the two above
 _watch = Watch()
-_unstartable: set[Path] = set()  # runs that could neither be started nor told so
+_unstartable: set[Path] = set()  # runs that could neither be started nor have a status that says so
 
 
 def warm_up() -> None:
@@ -60,20 +58,17 @@ def launch(
     Args:
         path: the run's folder; outside the runs folder it cannot wait.
         owner: whose run it is, "" for nobody's.
-        waits: where no device is free, join the line; else that is refused.
-        most: how many runs of one owner may be in line.
+        waits: where no device is free, join the queue; else that is refused.
+        most: how many runs of one owner may wait.
 
     Raises:
         BadRequest: the config is wrong, no device is free and the run does not wait, or `most` of them do already.
         Failure: no process can be started.
     """
-    check(config)
-    found = resolve_paths(config)
+    admitted = admit(config)
     with queue_lock():
         _check_room(owner, waits and (path is None or in_runs_folder(path)), most)
-        run = Run.create(path, found, owner=owner) if path else new_run(found, owner=owner)
-        if isinstance(found, CutConfig):  # while it waits its source may go, or become another
-            recovery_source(found)[1].save(run.plan_path)
+        run = admitted.create_run(path, owner=owner)
         _join(run)
         return run
 
@@ -96,7 +91,7 @@ def relaunch(run: Run, *, waits: bool = True, most: int | None = None) -> None:
 
 
 def stop(run: Run) -> None:
-    """Take a run out of the line. Or ask a job to stop at its next safe point; kill it if it does not within a grace.
+    """Take a run out of the queue. Or ask a job to stop at its next safe point; kill it if it does not within a grace.
 
     A stopped run can go on, whether it had begun or not.
     """
@@ -123,7 +118,7 @@ def active_run() -> Run | None:
 
 
 def reap() -> None:
-    """Collect ended child processes, so that they do not linger, and have their runs say why they ended."""
+    """Collect ended child processes, so that they do not linger, and write into their runs why they ended."""
     with _turn:
         ended = [child for child in _children if child.process.poll() is not None]
     if not ended:
@@ -136,7 +131,7 @@ def reap() -> None:
 
 
 def tend() -> None:
-    """Look after the line once: collect what has ended, start whose turn it is. Cheap where nothing has changed."""
+    """Look after the queue once: collect what has ended, start whose turn it is. Cheap where nothing has changed."""
     reap()
     if not runs_folder().is_dir():
         return
@@ -147,12 +142,12 @@ def tend() -> None:
         if _watch.soon():
             warm_up()
         return
-    with contextlib.suppress(QueueBusy), queue_lock(0):  # who decides at this moment sees to the line, too
+    with contextlib.suppress(QueueBusy), queue_lock(0):  # the holder of the lock looks after the queue, too
         _start_next()
 
 
 def tend_always() -> None:
-    """Have a thread look after the line from now on, about twice a second; one, however often this is called.
+    """Have a thread look after the queue from now on, about twice a second; one, however often this is called.
 
     Raises:
         BadRequest: the number of devices is set to what is none.
@@ -168,7 +163,7 @@ def _tend_for_ever() -> None:
         try:
             tend()
             time.sleep(_PULSE)
-        except Exception:  # whatever it is, those in line must not wait for ever
+        except Exception:  # whatever it is, those that wait must not wait for ever
             traceback.print_exc(file=sys.stderr)
             time.sleep(_REST)
 
@@ -176,20 +171,20 @@ def _tend_for_ever() -> None:
 def _check_room(owner: str, waits: bool, most: int | None) -> None:
     """BadRequest if a job more would have to wait and may not."""
     reap()
-    line = read_queue()
-    if len(line.free) > len(line.waiting):
+    queue = read_queue()
+    if len(queue.free) > len(queue.waiting):
         return
     if not waits:
-        busy = next(iter([*line.working, *line.waiting]))
+        busy = next(iter([*queue.working, *queue.waiting]))
         raise BadRequest(f"run {busy.id} is at work; wait for it or stop it first")
-    own = sum(owner_of(run) == owner for run in line.waiting)
+    own = sum(owner_of(run) == owner for run in queue.waiting)
     if most is not None and own >= most:
         jobs = "1 job" if own == 1 else f"{own} jobs"
         raise BadRequest(f"you have {jobs} in line already; wait or take one out")
 
 
 def _join(run: Run) -> None:
-    """Put a run into the line, and start it if it is its turn."""
+    """Put a run into the queue, and start it if it is its turn."""
     waiting = replace(run.stored_status(), state="queued", message="", queued=time.time(), seconds_left=None, slot=-1)
     run.write_status(waiting)
     in_process.remember(run)
@@ -206,7 +201,7 @@ def _join(run: Run) -> None:
 
 
 def _leave(run: Run) -> bool:
-    """Take a run out of the line; False if it is not in line."""
+    """Take a run out of the queue; False if it does not wait."""
     if run.status().state != "queued":
         return False
     with queue_lock():
@@ -220,24 +215,24 @@ def _leave(run: Run) -> bool:
 
 
 def _start_next(asked: Run | None = None) -> None:
-    """Start those whose turn it is on the devices that are free. For who decides.
+    """Start those whose turn it is on the devices that are free. For the holder of the lock.
 
-    What keeps the run that was `asked` for from starting is raised; any other run says it in its status.
+    What keeps the run that was `asked` for from starting is raised; any other run has it in its status.
     """
-    stamp, line = queue_stamp(), read_queue()
-    waiting = [run for run in line.waiting if run.path not in _unstartable]
-    for slot, run in zip(line.free, waiting, strict=False):
+    stamp, queue = queue_stamp(), read_queue()
+    waiting = [run for run in queue.waiting if run.path not in _unstartable]
+    for slot, run in zip(queue.free, waiting, strict=False):
         try:
             _start(run, slot)
         except (BadRequest, Failure, OSError) as error:
             _refuse(run, error)
             if asked is not None and run.path == asked.path:
                 raise
-    _watch.remember(stamp, read_queue() if line.free and waiting else line)
+    _watch.remember(stamp, read_queue() if queue.free and waiting else queue)
 
 
 def _refuse(run: Run, error: Exception) -> None:
-    """Have a run say that it could not start; where it cannot even say so, it is left alone from now on."""
+    """Write into a run that it could not start; where even that fails, it is left alone from now on."""
     try:
         run.write_status(replace(run.stored_status(), state="failed", message=f"it could not start: {error}"))
     except (BadRequest, OSError):
@@ -258,7 +253,7 @@ def _child(pid: int) -> Child | None:
 
 
 def _end_foreign(run: Run, status: Status) -> None:
-    """End a job that another process has started: a terminal, or the app before it was started anew."""
+    """End a job that another process has started: a terminal, or the app before it was restarted."""
     killed = False
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(status.pid)

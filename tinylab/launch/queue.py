@@ -13,7 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tinylab.config import JobConfig, LoopConfig
+from tinylab.config import JobConfig, LoopConfig, kind_of
 from tinylab.errors import BadRequest
 from tinylab.launch.devices import devices
 from tinylab.runs.locks import queue_stamp
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _NEWEST = 5  # finished runs that are asked
-_MODELS = ("against", "caches", "methods", "plans", "recipes")  # fields that list one model each
 
 
 class Paces:
@@ -69,7 +68,7 @@ def work_of(config: JobConfig) -> float:
     steps = max(1, getattr(config, "steps", 1)) * max(1, sum(getattr(config, "step_counts", ())))
     images = config.batch_size if isinstance(config, LoopConfig) else getattr(config, "n", 1)
     seeds = max(1, len(getattr(config, "seeds", ())))
-    models = 1 + sum(len(getattr(config, name, ())) for name in _MODELS)
+    models = 1 + sum(len(getattr(config, name)) for name in kind_of(config).models)
     return float(steps * images * seeds * models)
 
 

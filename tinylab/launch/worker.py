@@ -15,6 +15,7 @@ import socket
 import sys
 from pathlib import Path
 
+from tinylab.config import KINDS
 from tinylab.launch.fork_server import next_order, nobody_left, report_ready
 from tinylab.launch.handover import read_handover
 from tinylab.processes import share_cores
@@ -22,7 +23,7 @@ from tinylab.processes import share_cores
 __all__ = ["main"]
 
 _HEAVY = ("torch", "diffusers.models.modeling_utils", "peft", "sklearn.datasets", "sklearn.model_selection")
-_JOBS = ("search", "finetune", "sample", "evaluate", "cost", "compare")
+_JOBS = tuple(kind.run.partition(":")[0] for kind in KINDS.values() if kind.tab)  # what the lab starts
 _held: list[socket.socket] = []  # open for as long as this process lives: that it closes is the sign of its end
 
 
@@ -55,7 +56,7 @@ def _wait_for_work(*, may_fork: bool) -> str:
         os.dup2(nothing.fileno(), 0)
     folder = ""
     try:
-        for module in (*_HEAVY, *(f"tinylab.jobs.{kind}" for kind in _JOBS)):
+        for module in (*_HEAVY, *_JOBS):
             if nobody_left(fork_server):
                 return ""
             importlib.import_module(module)

@@ -17,7 +17,7 @@ from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.files.tensor_file import check_tensors, read_header
 from tinylab.models.base import Denoiser
-from tinylab.models.catalog import describe_model
+from tinylab.models.catalog import ModelInfo, describe_model
 from tinylab.models.diffusers.folder import is_diffusers
 from tinylab.models.diffusers.layout import from_diffusers
 from tinylab.models.families import WEIGHTS_FILE, Family
@@ -29,15 +29,15 @@ __all__ = ["load_model", "load_reader", "model_class", "open_reader", "pick_devi
 _READER = "digits-reader"
 
 
-def load_model(reference: str, device: str = "cpu") -> Denoiser:
-    """A model in eval mode on `device` (see `pick_device`), from whatever `locate_model` understands.
+def load_model(model: str | ModelInfo, device: str = "cpu") -> Denoiser:
+    """A model in eval mode on `device` (see `pick_device`): what was described, or whatever `locate_model` understands.
 
     Raises:
         BadRequest: nothing there, damaged, foreign, or not the shapes that its config promises.
     """
-    info = describe_model(reference)
+    info = describe_model(model) if isinstance(model, str) else model
     try:
-        model = sketch(info.family, info.config)
+        loaded = sketch(info.family, info.config)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         name = info.family.class_name
         raise BadRequest(
@@ -46,10 +46,10 @@ def load_model(reference: str, device: str = "cpu") -> Denoiser:
     if is_diffusers(info.path):
         _, state = from_diffusers(info.path)
         _check_finite(state, info.path)
-        model.load_state_dict(state, strict=True, assign=True)
+        loaded.load_state_dict(state, strict=True, assign=True)
     else:
-        load_weights(model, info.path / WEIGHTS_FILE)
-    return model.eval().to(pick_device(device))
+        load_weights(loaded, info.path / WEIGHTS_FILE)
+    return loaded.eval().to(pick_device(device))
 
 
 def model_class(family: Family) -> type[Denoiser]:

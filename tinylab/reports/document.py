@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinylab import __version__
+from tinylab.config import kind_of
 from tinylab.figures.page import figure_block, page
-from tinylab.reports.names import KINDS, duration, when
+from tinylab.reports.names import duration, when
 from tinylab.reports.page_assets import SCRIPT, STYLE
 from tinylab.reports.provenance import origin_of
 from tinylab.reports.reproduction import Step
@@ -155,7 +156,7 @@ def _run_line(run: Run | None) -> str:
         return ""
     status, config = run.status(), run.config()
     commit = str(origin_of(run).get("git") or "")[:12]
-    facts = [KINDS.get(config.kind, config.kind), when(status.created), f"computed for {duration(status.seconds)}"]
+    facts = [kind_of(config).title, when(status.created), f"computed for {duration(status.seconds)}"]
     facts += [f"commit {commit}"] if commit else []
     line = (
         f'<div class="run"><span class="state {status.state}">{status.state}</span><code>{html.escape(run.id)}</code>'

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from tinylab.config import CompareConfig, FinetuneConfig
 from tinylab.errors import BadRequest
@@ -18,7 +16,6 @@ from tinylab.runs.recordings import recording
 from tinylab.runs.run import Run
 
 __all__ = [
-    "KINDS",
     "duration",
     "in_figure",
     "is_share",
@@ -30,23 +27,6 @@ __all__ = [
 ]
 
 _LONGEST = 60  # characters of a name in a picture
-
-KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "train": "Training",
-        "search": "Mask search",
-        "prune": "Pruning",
-        "finetune": "Recovery",
-        "recipes": "Recipes of recovery",
-        "sample": "Samples",
-        "evaluate": "Scores of samples",
-        "cost": "Costs",
-        "compare": "Comparison of methods",
-        "study": "Study of all choices",
-        "encode": "Encoding",
-    }
-)
-
 
 _SHARES = ("precision", "recall", "accuracy")  # scores that people read as percentages
 

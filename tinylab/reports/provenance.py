@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinylab.config import kind_of
 from tinylab.files.json_file import read_object
-from tinylab.reports.names import KINDS, when
+from tinylab.reports.names import when
 from tinylab.reports.table import Column, Row, Table
 from tinylab.runs.run import Run
 
@@ -40,7 +41,7 @@ def _run_row(run: Run) -> Row:
     return Row(
         (
             run.id,
-            KINDS.get(config.kind, config.kind),
+            kind_of(config).title,
             status.state,
             when(status.created),
             status.seconds,

@@ -84,7 +84,7 @@ def _together(runs: Sequence[Run]) -> list[Section]:
     if len(scored) > 1:
         words = "Two scores stand in one column, or one picture, only where nothing of their settings differs."
         plots = tuple(score_plots([run.result() for run in scored]))
-        sections.append(Section("All scores", (words,), plots, (score_table(scored),)))
+        sections.append(Section("All scores", (words,), plots, (score_table([run.result() for run in scored]),)))
     if len(measured) > 1:
         figure = depth_against_speed(_all_points(measured), key="all", heading="Depth against speed, all runs")
         plot = Plot(figure, "Speed-up by the share of blocks that stay, of all runs of costs.", wide=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tinylab.config import kind_of
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status
 
@@ -23,7 +24,6 @@ def standard_error(values: Sequence[float]) -> float | None:
 MOST_REPLAY_STEPS = 120
 AT_REST = ("stopped", "finished", "failed", "interrupted")
 _BEFORE = "warm-start/"  # metrics of a part that was over before the first step
-_STEPWISE = ("search", "finetune")
 _Row = Mapping[str, Any]
 
 
@@ -92,14 +92,12 @@ def replay_steps(run: Run) -> list[int]:
 
     Empty for a run at work, and where nothing was recorded step by step.
     """
-    status, kind = run.status(), run.config().kind
-    if status.state not in AT_REST:
+    status, replay = run.status(), kind_of(run.config()).replay
+    if status.state not in AT_REST or not replay:
         return []
-    if kind == "compare":
+    if replay == "cells":
         cells = _count_cells(run.result().get("rows", ()))
         return _spread(list(range(1, cells + 1)))
-    if kind not in _STEPWISE:
-        return []
     recorded = {step for step, _ in run.metrics().scalars("loss")}
     steps = sorted(recorded | {int(path.stem) for path in run.snapshots()})
     return _spread(sorted({*steps, max(status.step, steps[-1])})) if steps else []
@@ -109,7 +107,7 @@ def run_at(run: Run, step: int, end: int) -> Run:
     """The run as it was at one of its `replay_steps`, the last of which is `end`: there it is the run itself."""
     if step >= end:
         return run
-    return (_Comparison if run.config().kind == "compare" else RunAtStep)(run, step)
+    return (_Comparison if kind_of(run.config()).replay == "cells" else RunAtStep)(run, step)
 
 
 def _spread(steps: Sequence[int]) -> list[int]:

@@ -111,14 +111,9 @@ def check_tracking(config: JobConfig) -> None:
 
 
 class Tracking:
-    """Passes records on to the tracker that the config names, if it names one.
-
-    Raises:
-        BadRequest: its library is not there.
-    """
+    """Passes records on to the tracker that the config names, if it names one; see `check_tracking`."""
 
     def __init__(self, config: JobConfig, folder: Path) -> None:
-        check_tracking(config)
         self._name, self._config, self._folder = _tracker_of(config), config, folder
         self._tracker: Tracker | None = None
 

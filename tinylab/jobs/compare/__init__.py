@@ -5,7 +5,3 @@ A cell is a method and a seed. Every cell has a folder among the checkpoints of 
 plan.json    what the method chose        search/   checkpoints of the mask search, while it is at work
 cell.json    what the cell came to        tuning/   checkpoints of the fine-tuning, while it is at work
 """
-
-from tinylab.jobs.compare.job import run
-
-__all__ = ["run"]

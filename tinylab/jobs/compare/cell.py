@@ -18,6 +18,8 @@ from tinylab.runs.replay import standard_error
 
 __all__ = ["Cell", "CellResult", "table_rows"]
 
+_MEASURED = ("loss_pruned", "loss_finetuned", "speedup", "seconds_choosing")  # of a cell, in a row of the table
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -98,7 +100,7 @@ class CellResult:
             kept = {stack: tuple(indices) for stack, indices in values.pop("kept").items()}
             return cls(kept, **values)
         except (KeyError, TypeError, AttributeError):
-            raise BadRequest(f"{path} is damaged; delete it to compute that cell anew") from None
+            raise BadRequest(f"{path} is damaged; delete it to compute that cell again") from None
 
 
 def table_rows(done: Mapping[Cell, CellResult], *, parameters: int) -> list[dict[str, Any]]:
@@ -129,13 +131,11 @@ def _row(cells: Mapping[Cell, CellResult], parameters: int) -> dict[str, Any]:
         "parameters": size,
         "parameters_share": size / parameters,
         "model": f"models/{first.row}",
-        "cells": [{"seed": cell.seed, **_values(result)} for cell, result in cells.items()],
+        "cells": [
+            {"seed": cell.seed, "kept": _lists(result), **{name: getattr(result, name) for name in _MEASURED}}
+            for cell, result in cells.items()
+        ],
     }
-
-
-def _values(result: CellResult) -> dict[str, Any]:
-    names = ("loss_pruned", "loss_finetuned", "speedup", "seconds_choosing")
-    return {"kept": _lists(result), **{name: getattr(result, name) for name in names}}
 
 
 def _lists(result: CellResult) -> dict[str, list[int]]:

@@ -1,38 +1,47 @@
-"""The job itself: cell after cell, each stored when it is done."""
+"""The job itself: cell after cell, each of which chooses blocks and measures what is left, and is stored when done."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinylab.config import CompareConfig
+from tinylab.config import CompareConfig, SearchConfig
 from tinylab.errors import Stopped
-from tinylab.jobs.checks import blocks_compared
 from tinylab.jobs.compare.cell import Cell, table_rows
-from tinylab.jobs.compare.choose import plan_of, search_recipe
+from tinylab.jobs.compare.check import LEARNED, blocks_compared, is_learned, row_labels, search_pattern
 from tinylab.jobs.compare.measure import Bench, measure
-from tinylab.jobs.contenders import is_learned, row_labels
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.ground_truth import GroundTruth, ranked, study_facts
+from tinylab.jobs.part_recorder import PartRecorder, Stopwatch
+from tinylab.jobs.prune import choose_plan
 from tinylab.metrics.cost import count_parameters
+from tinylab.models.block_form import protected_blocks
+from tinylab.presets import search_config
+from tinylab.pruning.criteria import asked_layout
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.store import find_plan
+from tinylab.training.loop import run_loop
+from tinylab.training.search import SearchTask
 
 __all__ = ["run"]
+
+_SECONDS = "seconds"  # the detail of a plan that holds how long the method took
 
 
 def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
     """All methods with the first seed, then with the next; the result holds what is done, means over its seeds."""
-    bench = Bench.open(config, context)
-    depth = bench.model.stack_depths()
+    bench = Bench(config, context)
+    depth = bench.full.model.stack_depths()
     plans = [_kept_plan(context.run.checkpoints / f"{row}", given) for row, given in enumerate(config.plans)]
     truth = _ground_truth(config, context.run.artifacts)
     keep = blocks_compared(config, plans, depth)
     cells = _cells(config, plans, keep, depth, context.run.checkpoints)
     total = sum(cell.length for cell in cells)
     done = {cell: result for cell in cells if (result := cell.result()) is not None}
-    parameters = count_parameters(bench.model)
+    parameters = count_parameters(bench.full.model)
 
     def table() -> dict[str, Any]:
         full = {"loss": bench.full_loss, "parameters": parameters, "depth": depth}
@@ -49,7 +58,7 @@ def run(config: CompareConfig, context: JobContext) -> dict[str, Any]:
     for number, cell in enumerate(cells, start=1):
         if cell in done:
             continue
-        plan, seconds = plan_of(bench, cell, keep=keep, total=total)
+        plan, seconds = _plan_of(bench, cell, keep=keep, total=total)
         done[cell] = measure(bench, cell, plan, done, seconds_choosing=seconds, total=total)
         cell.finish(done[cell])
         context.run.write_result(table())
@@ -94,7 +103,7 @@ def _cells(
     for seed in seeds:
         for row, (label, method, plan) in enumerate(zip(labels, methods, given, strict=True)):
             searched = plan is None and is_learned(method)
-            recipe = search_recipe(config, method, seed=seed, keep=keep, depth=depth) if searched else None
+            recipe = _search_recipe(config, method, seed=seed, keep=keep, depth=depth) if searched else None
             cell = Cell(
                 row=row,
                 label=label,
@@ -111,3 +120,63 @@ def _cells(
             cells.append(cell)
             before += cell.length
     return cells
+
+
+def _search_recipe(config: CompareConfig, method: str, *, seed: int, keep: int, depth: dict[str, int]) -> SearchConfig:
+    """The search that `learned` stands for: the preset quick, with the comparison's model, data and pattern."""
+    given = {name: getattr(config, name) for name in ("model", "data", "device", "threads")}
+    given |= {"steps": config.search_steps} if config.search_steps else {}
+    return search_config("quick", **given, seed=seed, pattern=search_pattern(method, config, keep, depth))
+
+
+def _plan_of(bench: Bench, cell: Cell, *, keep: int, total: int) -> tuple[DepthPlan, float | None]:
+    """What the method keeps and how many seconds it took (None for a plan that was given).
+
+    It is chosen once: a resumed job finds it beside the checkpoints, which fit no other.
+    """
+    if cell.given is not None:
+        return cell.given, None
+    if not cell.plan_path.is_file():
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        plan, seconds = (_search if is_learned(cell.method) else _by_rule)(bench, cell, keep, total)
+        replace(plan, details={**plan.details, _SECONDS: round(seconds, 6)}).save(cell.plan_path)
+    plan = DepthPlan.load(cell.plan_path)
+    return plan, plan.details.get(_SECONDS)
+
+
+def _by_rule(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan, float]:
+    config, depth = bench.config, bench.full.model.stack_depths()
+    bench.context.progress(cell.before, total, f"{cell.name}: choosing layers")
+
+    def progress(done: int, total: int) -> None:
+        bench.context.stop_here("resume it to go on with this method")
+
+    began = time.perf_counter()
+    plan = choose_plan(
+        cell.method,
+        bench.full.model,
+        bench.full.objective,
+        bench.full.train,
+        name=config.model,
+        layout=asked_layout(config.pattern, keep, depth, protected_blocks(bench.full.model)),
+        seed=cell.seed,
+        samples=config.samples,
+        progress=progress,
+    )
+    return plan, time.perf_counter() - began
+
+
+def _search(bench: Bench, cell: Cell, keep: int, total: int) -> tuple[DepthPlan, float]:
+    """Learn the mask, from the newest checkpoint in the cell's folder."""
+    watch = Stopwatch(cell.folder / "seconds.json")
+    depth = bench.full.model.stack_depths()
+    config = _search_recipe(bench.config, cell.method, seed=cell.seed, keep=keep, depth=depth)
+    task = SearchTask(bench.full.model, bench.full.objective, bench.full.train, config)
+    doing, name = f"{cell.name}: searching", f"{cell.name}/search"
+    recorder = PartRecorder(bench.context, name, doing, cell.before, total, watch.save)
+    try:
+        run_loop(task, config, cell.folder / "search", recorder)
+    finally:
+        watch.save()
+    details = {"pattern": str(task.layout), "weights": config.weights, "steps": config.steps, "seed": cell.seed}
+    return DepthPlan(task.decision(), depth, LEARNED, model=config.model, details=details), watch.seconds

@@ -5,27 +5,24 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from tinylab.config import CompareConfig
-from tinylab.data.base import Dataset, load_data
 from tinylab.data.order import step_generator
-from tinylab.diffusion import Objective, objective_for
 from tinylab.files import atomic
 from tinylab.jobs.cards import shallow_card
-from tinylab.jobs.checks import data_for
 from tinylab.jobs.compare.cell import Cell, CellResult
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.finetune import RECOVERY_FLOOR
+from tinylab.jobs.model_and_data import ModelAndData
 from tinylab.jobs.part_recorder import PartRecorder
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
-from tinylab.metrics.denoising import held_out_loss
 from tinylab.models.base import Denoiser
-from tinylab.models.load import load_model, save_model
+from tinylab.models.load import save_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.denoise import DenoiseTask
@@ -36,44 +33,29 @@ __all__ = ["Bench", "measure"]
 _ROUNDS = 51  # forward passes that a speed is the median of
 
 
-@dataclass(frozen=True)
 class Bench:
-    """The full model, its data, and the job that they serve."""
+    """The full model with its data, and the job that they serve."""
 
-    config: CompareConfig
-    context: JobContext
-    model: Denoiser
-    objective: Objective
-    train: Dataset
-    held_out: Dataset
-
-    @classmethod
-    def open(cls, config: CompareConfig, context: JobContext) -> Bench:
-        """Load model and data."""
-        model = load_model(config.model, config.device)
-        data = load_data(data_for(config.data, config.model))
-        return cls(config, context, model, objective_for(model), *data)
+    def __init__(self, config: CompareConfig, context: JobContext) -> None:
+        self.config, self.context = config, context
+        self.full = ModelAndData.load(config.model, config.data, config.device, context.facts)
 
     @cached_property
     def full_loss(self) -> float:
         """The full model's loss on held-out data."""
-        return self.loss(self.model)
-
-    def loss(self, model: Denoiser) -> float:
-        """Loss on held-out data."""
-        return held_out_loss(model, self.objective, self.held_out).loss
+        return self.full.loss(self.full.model)
 
     def speedup(self, shallow: Denoiser) -> float:
         """Full model's time for a forward pass over the shallow one's: median of the ratios of passes in turn."""
-        count, device = min(64, len(self.held_out)), next(shallow.parameters()).device
-        x, y = (part.to(device) for part in self.held_out.take(torch.arange(count)))
-        draw = self.objective.draw(count, tuple(x.shape[1:]), step_generator(0, 0)).to(device)
+        count, device = min(64, len(self.full.held_out)), next(shallow.parameters()).device
+        x, y = (part.to(device) for part in self.full.held_out.take(torch.arange(count)))
+        draw = self.full.objective.draw(count, tuple(x.shape[1:]), step_generator(0, 0)).to(device)
 
         def forward(model: Denoiser) -> object:
             with torch.inference_mode():
-                return self.objective.forward(model, x, y, draw)
+                return self.full.objective.forward(model, x, y, draw)
 
-        work = {"full": lambda: forward(self.model), "shallow": lambda: forward(shallow)}
+        work = {"full": lambda: forward(self.full.model), "shallow": lambda: forward(shallow)}
         interleaved_seconds(work, rounds=2)  # warm-up
         seconds = interleaved_seconds(work, rounds=_ROUNDS)
         return statistics.median(f / s for f, s in zip(seconds["full"], seconds["shallow"], strict=True))
@@ -99,11 +81,11 @@ def measure(
         if cell.first:
             _save(bench, cell, plan, result, _models(bench) / f"{twin.row}")
         return result
-    shallow = apply_plan(bench.model, plan)
+    shallow = apply_plan(bench.full.model, plan)
     known = next(iter(same.values()), None)
     result = CellResult(
         kept=dict(plan.kept),
-        loss_pruned=known.loss_pruned if known else bench.loss(shallow),
+        loss_pruned=known.loss_pruned if known else bench.full.loss(shallow),
         loss_finetuned=None,
         speedup=known.speedup if known else bench.speedup(shallow),
         parameters=count_parameters(shallow),
@@ -111,7 +93,7 @@ def measure(
     )
     if cell.steps:
         shallow = _finetune(bench, cell, shallow, total)
-        result = replace(result, loss_finetuned=bench.loss(shallow))
+        result = replace(result, loss_finetuned=bench.full.loss(shallow))
     if cell.first:
         _save(bench, cell, plan, result, shallow)
     return result
@@ -119,7 +101,7 @@ def measure(
 
 def _finetune(bench: Bench, cell: Cell, shallow: Denoiser, total: int) -> Denoiser:
     config = bench.config.model_copy(update={"seed": cell.seed})
-    task = DenoiseTask(shallow, bench.objective, bench.train, config, floor=RECOVERY_FLOOR)
+    task = DenoiseTask(shallow, bench.full.objective, bench.full.train, config, floor=RECOVERY_FLOOR)
     before = cell.before + cell.search_steps
     recorder = PartRecorder(bench.context, cell.name, f"{cell.name}: fine-tuning", before, total)
     run_loop(task, config, cell.folder / "tuning", recorder)

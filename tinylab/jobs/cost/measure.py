@@ -36,20 +36,22 @@ def measure_costs(config: CostConfig, progress: Progress, should_stop: Callable[
     Raises:
         BadRequest: no such model or device.
         Failure: the memory of the GPU does not suffice.
-        Stopped: `should_stop` said so.
+        Stopped: `should_stop` returned True.
     """
     contenders = contenders_of(config)
-    cases = list(dict.fromkeys(_cases(config, contenders[0])))
+    full = contenders[0]
+    every = itertools.product(config.batch_sizes, config.step_counts)
+    cases = list(dict.fromkeys((batch, full.steps(steps)) for batch, steps in every))  # of a MAR some are the same
     drawings = (2 + config.rounds) * len(contenders) + SHARE_ROUNDS
     scored = -(-config.equal_seconds // cases[0][0]) * len(contenders)
     ticker = Ticker(len(contenders) + drawings * len(cases) + scored, progress, should_stop)
     models = [_model(contender, config, ticker) for contender in contenders]
-    rows, first_shares = [], None
+    rows, shares = [], list[Shares]()
     try:
         for batch, steps in cases:
-            measured, shares = _measure(contenders, config, batch, steps, ticker)
+            measured, found = _measure(contenders, config, batch, steps, ticker)
             rows += measured
-            first_shares = first_shares or shares
+            shares.append(found)
     except torch.cuda.OutOfMemoryError:
         raise Failure(f"{batch} images at once do not fit the GPU; name smaller --batch-sizes") from None
     equal = None
@@ -59,26 +61,20 @@ def measure_costs(config: CostConfig, progress: Progress, should_stop: Callable[
         equal = compare_at_equal_seconds(contenders, rows[: len(contenders)], config, ticker)
     return {
         "machine": machine_of(pick_device(config.device), config.precision),
-        "sampling": _sampling(config, contenders[0]),
+        "sampling": {
+            "family": full.model.family,
+            "sampler": sampler_for(full.model.family, config.sampler),
+            "guidance": config.guidance,
+        },
         "models": models,
         "rows": rows,
-        "shares": _shares(first_shares),
+        "shares": {name: getattr(shares[0], name) for name in ("blocks", "embedders", "head", "rest")},
         "equal_seconds": equal,
     }
 
 
-def _cases(config: CostConfig, full: Contender) -> list[tuple[int, int]]:
-    """Every batch size with every number of steps; a MAR takes at most one round a token."""
-    return [(batch, full.steps(steps)) for batch, steps in itertools.product(config.batch_sizes, config.step_counts)]
-
-
 def _settings(config: CostConfig, steps: int) -> Settings:
     return Settings(config.sampler, steps, config.guidance, config.seed)
-
-
-def _sampling(config: CostConfig, full: Contender) -> dict[str, Any]:
-    family = full.model.family
-    return {"family": family, "sampler": sampler_for(family, config.sampler), "guidance": config.guidance}
 
 
 def _model(contender: Contender, config: CostConfig, ticker: Ticker) -> dict[str, Any]:
@@ -135,11 +131,6 @@ def _row(
     }
 
 
-def _shares(shares: Shares | None) -> dict[str, float]:
-    assert shares is not None  # there is a case: batch_sizes and step_counts are not empty
-    return {"blocks": shares.blocks, "embedders": shares.embedders, "head": shares.head, "rest": shares.rest}
-
-
 def run(config: CostConfig, context: JobContext) -> dict[str, Any]:
-    """What `measure_costs` finds; a run that was stopped begins anew, because only what one process timed compares."""
+    """What `measure_costs` finds; a run that was stopped begins again, because only what one process timed compares."""
     return measure_costs(config, context.progress, context.should_stop)

@@ -29,10 +29,6 @@ SHARE_ROUNDS = 3
 Tick = Callable[[int], None]
 
 
-def _nobody(message: str, done: int) -> None:
-    """Nobody asked how far it is."""
-
-
 @dataclass(frozen=True)
 class Timing:
     """Seconds of every round, and the most bytes held at once, of one contender."""
@@ -66,14 +62,14 @@ def time_contenders(
     rounds: int,
     *,
     budget: float = math.inf,
-    next_round: Callable[[str, int], None] = _nobody,
+    next_round: Callable[[str, int], None] = lambda message, done: None,
     on_step: Tick | None = None,
 ) -> list[Timing]:
     """Draw `batch` images with each, in turn: to warm up, when memory is measured, too, then `rounds` times.
 
     Args:
         budget: seconds after which no further round is begun.
-        next_round: told before every round what it is, and how many drawings were done since it was told last.
+        next_round: called before every round with what it is, and the drawings that were done since the last call.
     """
     labels = torch.arange(batch) % contenders[0].model.num_classes
     work = {str(i): partial(c.draw, labels, settings, on_step=on_step) for i, c in enumerate(contenders)}
@@ -114,7 +110,7 @@ def machine_of(device: torch.device, precision: str) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's own name where Linux tells it, else its kind."""
+    """The processor's own name where Linux has it, else its kind."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
     except OSError:
@@ -126,14 +122,14 @@ Progress = Callable[[int, int, str], None]  # (pieces of work that are done, all
 
 
 class Ticker:
-    """Told before every piece of work, never within one: nothing is written to disk while a clock runs."""
+    """Called before every piece of work, never within one: nothing is written to disk while a clock runs."""
 
     def __init__(self, total: int, progress: Progress, should_stop: Callable[[], bool]) -> None:
         self._done, self._total = 0, total
         self._progress, self._should_stop = progress, should_stop
 
     def next(self, message: str, pieces: int = 1) -> None:
-        """`pieces` of work are done now; `message` says what comes next."""
+        """`pieces` of work are done now; `message` names what comes next."""
         self.on_step(0)
         self._done = min(self._done + pieces, self._total)
         self._progress(self._done, self._total, message)

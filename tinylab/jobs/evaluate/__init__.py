@@ -5,7 +5,3 @@ batches.py   the batches of one model on the disk
 scoring.py   features and scores of what was drawn, or of pictures from files
 job.py       from the config to the result
 """
-
-from tinylab.jobs.evaluate.job import run
-
-__all__ = ["run"]

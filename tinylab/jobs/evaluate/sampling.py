@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from tinylab.sampling.caches import cached, parse_cache
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import to_uint8
 
-__all__ = ["Batches", "Contender", "draw_missing", "settings_of"]
+__all__ = ["Batches", "Contender", "draw_missing"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Batches:
             with np.load(path, allow_pickle=False) as stored:
                 return stored["pixels"], float(stored["seconds"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            raise Failure(f"{path} is damaged; delete it and resume: that batch is drawn anew") from None
+            raise Failure(f"{path} is damaged; delete it and resume: that batch is drawn again") from None
 
 
 @dataclass(frozen=True)
@@ -79,20 +80,12 @@ class Contender:
 
     source: str
     model: Denoiser
-    objective: Objective
     batches: Batches
 
-    @classmethod
-    def of(cls, source: str, model: Denoiser, batches: Batches) -> Contender:
-        """With the objective of the model's family."""
-        return cls(source, model, objective_for(model), batches)
-
-
-def settings_of(config: EvaluateConfig) -> Settings:
-    """How every sample is drawn."""
-    return Settings(
-        config.sampler, config.steps, config.guidance, config.seed, config.guidance_schedule, config.temperature
-    )
+    @cached_property
+    def objective(self) -> Objective:
+        """What the model was trained to do."""
+        return objective_for(self.model)
 
 
 def draw_missing(
@@ -151,9 +144,13 @@ def _draw(
 ) -> None:
     rows = contender.batches.rows(number)
     wanted = labels[rows.start : rows.stop]
+    settings = Settings(
+        config.sampler, config.steps, config.guidance, config.seed, config.guidance_schedule, config.temperature
+    )
+    objective = contender.objective
     began = synchronised_time()
     with cached(contender.model, parse_cache(config.cache)):
-        drawn = generate(contender.model, contender.objective, wanted, settings_of(config), first=rows.start)
+        drawn = generate(contender.model, objective, wanted, settings, first=rows.start)
     seconds = synchronised_time() - began
     pixels = to_uint8(autoencoder.decode(drawn) if autoencoder else drawn)
     contender.batches.write(number, pixels, seconds)

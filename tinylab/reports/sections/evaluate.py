@@ -34,7 +34,7 @@ def evaluate_section(run: Run) -> Section:
         "Scores of samples",
         tuple(words),
         tuple(score_plots([result])),
-        (score_table([run]),),
+        (score_table([run.result()]),),
         tuple(pictures),
         data={**data, "extractor": result["extractor"]},
     )

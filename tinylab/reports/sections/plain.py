@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tinylab.config import kind_of
 from tinylab.figures import curves
-from tinylab.reports.names import KINDS, in_figure
+from tinylab.reports.names import in_figure
 from tinylab.reports.reading import scalar_curves, thinned
 from tinylab.reports.section import Plot, Section
 from tinylab.reports.table import Column, Row, Table
@@ -31,4 +32,4 @@ def plain_section(run: Run) -> Section:
         if name in ("loss", "lr")
     ]
     words = (f"{type(config).summary[:1].upper()}{type(config).summary[1:]}.",)
-    return Section(KINDS.get(config.kind, config.kind), words, tuple(plots), tables, data={"curves": measured})
+    return Section(kind_of(config).title, words, tuple(plots), tables, data={"curves": measured})

@@ -9,7 +9,6 @@ from tinylab.metrics.fidelity import settings
 from tinylab.reports.names import is_share, score_metric
 from tinylab.reports.reading import number
 from tinylab.reports.table import Column, Error, Row, Table, Value
-from tinylab.runs.run import Run
 
 __all__ = ["FLOOR", "score_column", "score_columns", "score_table"]
 
@@ -40,8 +39,8 @@ def score_column(name: str, label: str = "", hint: str = "") -> Column:
     return Column(full, label or known.label, format=form, better=better, hint=hint)
 
 
-def score_table(runs: Sequence[Run]) -> Table:
-    """Scores of all models of evaluate runs, one row a model, and what real data scores itself, aside.
+def score_table(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Scores of all models in the results of evaluate runs, one row a model, and what real data scores itself, aside.
 
     Times stand in the table of costs alone, where models take turns and nothing but drawing is measured.
 
@@ -49,7 +48,6 @@ def score_table(runs: Sequence[Run]) -> Table:
     column of its own. In CSV and JSON a column is named by its whole setting; for people the note tells what is the
     same of all columns, and their titles what is not.
     """
-    results = [run.result() for run in runs]
     found = score_columns(results)
     rows = _rows(results, [column for column, _ in found])
     floor = [column.floor for column, _ in found]

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from tinylab.config import CompareConfig
 from tinylab.errors import BadRequest
+from tinylab.jobs.facts import Facts, blocks_to_keep
+from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.pruning.criteria import CRITERIA, asked_layout
 from tinylab.pruning.criteria.placement import check_layout
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
+from tinylab.runs.store import find_plan
 
-__all__ = ["LEARNED", "check_contenders", "is_learned", "row_labels", "search_pattern"]
+__all__ = ["LEARNED", "blocks_compared", "check_compare", "is_learned", "row_labels", "search_pattern"]
 
 LEARNED = "learned"  # the mask search as a method, alone or as learned:PATTERN
 
@@ -38,12 +41,36 @@ def search_pattern(method: str, config: CompareConfig, keep: int, depth: Mapping
     total = Layout.parse(pattern, depth).total
     if total != keep:
         number = "no fixed number of" if total is None else str(total)
-        mend = "name another pattern" + ("" if total is None else f" or add --keep {total}")
-        raise BadRequest(f"{method} keeps {number} blocks, the others keep {keep}; {mend}")
+        advice = "name another pattern" + ("" if total is None else f" or add --keep {total}")
+        raise BadRequest(f"{method} keeps {number} blocks, the others keep {keep}; {advice}")
     return pattern
 
 
-def check_contenders(config: CompareConfig, keep: int, depth: Mapping[str, int]) -> None:
+def check_compare(config: CompareConfig, facts: Facts) -> None:
+    """BadRequest unless plans and methods keep equally many blocks, and the study is about the same."""
+    depth = facts.model(config.model).depth
+    facts.data_for(config.data, config.model)
+    plans = [find_plan(reference) for reference in config.plans]
+    for plan in plans:
+        facts.check_made_for(plan, config.model)
+    keep = blocks_compared(config, plans, depth)
+    _check_contenders(config, keep, depth)
+    if config.study is not None:
+        GroundTruth.open(config.study).check_fits(config.model, keep, depth)
+
+
+def blocks_compared(config: CompareConfig, plans: Sequence[DepthPlan], depth: dict[str, int]) -> int:
+    """The number of blocks that every compared model keeps."""
+    totals = {plan.total for plan in plans} | ({config.keep} if config.keep else set())
+    if config.pattern is not None:
+        totals.add(sum(group.keep for group in asked_layout(config.pattern, 0, depth).groups))
+    if len(totals) > 1:
+        several = " and ".join(map(str, sorted(totals)))
+        raise BadRequest(f"plans, --keep and --pattern ask for {several} blocks; compare equals")
+    return blocks_to_keep(totals.pop() if totals else 0, depth)
+
+
+def _check_contenders(config: CompareConfig, keep: int, depth: Mapping[str, int]) -> None:
     """BadRequest for a method that is unknown, compares nothing or cannot keep these blocks, or is named twice."""
     for names in (config.methods, config.plans):
         twice = next((name for name in names if names.count(name) > 1), None)

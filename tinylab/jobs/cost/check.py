@@ -9,7 +9,7 @@ from typing import Any
 from tinylab.config import CostConfig
 from tinylab.data.classes import DIGIT_NAMES
 from tinylab.errors import BadRequest
-from tinylab.models.catalog import describe_model
+from tinylab.jobs.facts import Facts
 from tinylab.models.families import FAMILIES, Family
 from tinylab.models.sizes import SIZES
 from tinylab.sampling import sampler_for
@@ -41,22 +41,22 @@ class Subject:
         return not self.is_size and shape == (1, 8, 8) and classes == len(DIGIT_NAMES)
 
 
-def describe_subject(reference: str) -> Subject:
+def describe_subject(reference: str, facts: Facts) -> Subject:
     """What a name in a `CostConfig` stands for; BadRequest if nothing."""
     if reference in SIZES:
         return Subject(FAMILIES[SIZES[reference].family], SIZES[reference].config, is_size=True)
-    info = describe_model(reference)
+    info = facts.model(reference)
     return Subject(info.family, info.config, is_size=False)
 
 
-def check_costs(config: CostConfig) -> None:
+def check_costs(config: CostConfig, facts: Facts) -> None:
     """BadRequest for what cannot be measured."""
     _check_numbers("batch-sizes", config.batch_sizes, _MOST_IMAGES)
     _check_numbers("step-counts", config.step_counts, _MOST_STEPS)
-    subject = describe_subject(config.model)
+    subject = describe_subject(config.model, facts)
     sampler_for(subject.family.name, config.sampler)
     for name in config.against:
-        _check_alike(name, subject, config.model)
+        _check_alike(name, subject, config.model, facts)
     if not config.against and max(subject.depth.values()) == 1:
         raise BadRequest(f"{config.model} has no second block to cut; name a shallow model with --against")
     for text in config.caches:
@@ -65,7 +65,7 @@ def check_costs(config: CostConfig) -> None:
             raise BadRequest("caches: none is what the model is measured as anyway; leave it out")
         check_cache(spec, subject.family.name, subject.depth)
     if config.equal_seconds:
-        _check_scored(config, subject)
+        _check_scored(config, facts)
 
 
 def _check_numbers(name: str, values: tuple[int, ...], most: int) -> None:
@@ -73,9 +73,9 @@ def _check_numbers(name: str, values: tuple[int, ...], most: int) -> None:
         raise BadRequest(f"{name}: name one or more numbers from 1 to {most} (got {','.join(map(str, values))!r})")
 
 
-def _check_alike(name: str, subject: Subject, model: str) -> None:
+def _check_alike(name: str, subject: Subject, model: str, facts: Facts) -> None:
     """BadRequest for a rival that draws other images, or in another way."""
-    other = describe_subject(name)
+    other = describe_subject(name, facts)
     if other.family != subject.family:
         raise BadRequest(
             f"{name} is a {other.family.class_name}, {model} a {subject.family.class_name}; compare equals"
@@ -88,8 +88,8 @@ def _check_alike(name: str, subject: Subject, model: str) -> None:
             )
 
 
-def _check_scored(config: CostConfig, subject: Subject) -> None:
-    if not all(describe_subject(name).draws_digits for name in (config.model, *config.against)):
+def _check_scored(config: CostConfig, facts: Facts) -> None:
+    if not all(describe_subject(name, facts).draws_digits for name in (config.model, *config.against)):
         raise BadRequest("equal-seconds scores samples of digits; name trained models of them, or leave it out")
     if config.equal_seconds < _LEAST_SCORED:
         raise BadRequest(f"equal-seconds: score {_LEAST_SCORED} samples or more (got {config.equal_seconds})")

@@ -9,16 +9,18 @@ from tinylab.config import EvaluateConfig, SampleConfig
 from tinylab.data.catalog import DIGITS
 from tinylab.data.classes import parse_classes
 from tinylab.errors import BadRequest
+from tinylab.jobs.facts import Facts
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS, check_metrics
 from tinylab.models.autoencoder.catalog import describe_autoencoder
-from tinylab.models.catalog import ModelInfo, built_in_models, describe_model
+from tinylab.models.catalog import ModelInfo, built_in_models
 from tinylab.paths import exists
 from tinylab.sampling import sampler_for
 from tinylab.sampling.caches import check_cache, parse_cache
 
 __all__ = [
-    "check_sampling",
     "check_evaluation",
+    "check_sample",
+    "check_sampling",
     "classes_of",
     "extractor_of",
     "metrics_of",
@@ -27,9 +29,9 @@ __all__ = [
 ]
 
 
-def check_sampling(config: SampleConfig | EvaluateConfig, names: Sequence[str]) -> list[ModelInfo]:
+def check_sampling(config: SampleConfig | EvaluateConfig, names: Sequence[str], facts: Facts) -> list[ModelInfo]:
     """The models called `names`; BadRequest unless all can draw as asked, and draw images like the first one's."""
-    models = [describe_model(name) for name in names]
+    models = [facts.model(name) for name in names]
     for name, model in zip(names, models, strict=True):
         sampler = sampler_for(model.family.name, config.sampler)
         if config.guidance_schedule == "linear" and sampler != "masked":
@@ -47,6 +49,11 @@ def check_sampling(config: SampleConfig | EvaluateConfig, names: Sequence[str]) 
     return models
 
 
+def check_sample(config: SampleConfig, facts: Facts) -> None:
+    """BadRequest unless all models can draw as asked, and draw alike."""
+    check_sampling(config, (config.model, *config.against), facts)
+
+
 def classes_of(config: SampleConfig | EvaluateConfig, model: ModelInfo) -> tuple[int, ...]:
     """The classes to draw, by number; all of them if none is named."""
     if config.classes is None:
@@ -58,20 +65,20 @@ _READER = "digit-reader"
 _PIXELS = (1, 3)  # channels of a picture
 
 
-def check_evaluation(config: EvaluateConfig) -> None:
+def check_evaluation(config: EvaluateConfig, facts: Facts) -> None:
     """BadRequest for what cannot be scored."""
     names = models_of(config)
     if not names and config.against:
         raise BadRequest("--against goes with --model; name the first model there")
-    models = check_sampling(config, names)
+    models = check_sampling(config, names, facts)
     for model in models:
         _check_scorable(config, model)
     for picture in config.images:
         _check_there(picture, "--images")
-    reference = reference_of(config)
+    reference = reference_of(config, facts)
     if reference != DIGITS:
         _check_there(reference, "--reference")
-    extractor = extractor_of(config)
+    extractor = extractor_of(config, facts)
     check_metrics(config.metrics, extractor)
     if config.weights is not None:
         _check_there(config.weights, "--weights")
@@ -90,25 +97,25 @@ def models_of(config: EvaluateConfig) -> tuple[str, ...]:
     return (config.model, *config.against) if config.model is not None else ()
 
 
-def reference_of(config: EvaluateConfig) -> str:
+def reference_of(config: EvaluateConfig, facts: Facts) -> str:
     """The real data: what is named, or the digits for models that draw digits."""
     if config.reference != "auto":
         return config.reference
-    if all(describe_model(name).draws_digits for name in models_of(config)):
+    if all(facts.model(name).draws_digits for name in models_of(config)):
         return DIGITS
     raise BadRequest("name the real data with --reference FILE (an npz or a folder of pictures)")
 
 
-def extractor_of(config: EvaluateConfig) -> str:
-    """What sees the features: what is named, or the digit reader for digits and Inception v3 for all else."""
+def extractor_of(config: EvaluateConfig, facts: Facts) -> str:
+    """What extracts the features: what is named, or the digit reader for digits and Inception v3 for all else."""
     if config.extractor != "auto":
         return EXTRACTORS.entry(config.extractor).name
-    return _READER if reference_of(config) == DIGITS else "inception-v3"
+    return _READER if reference_of(config, facts) == DIGITS else "inception-v3"
 
 
-def metrics_of(config: EvaluateConfig) -> tuple[str, ...]:
+def metrics_of(config: EvaluateConfig, facts: Facts) -> tuple[str, ...]:
     """The scores: what is named, or all that the extractor allows."""
-    return config.metrics or ALLOWED[extractor_of(config)]
+    return config.metrics or ALLOWED[extractor_of(config, facts)]
 
 
 def _check_scorable(config: EvaluateConfig, model: ModelInfo) -> None:
