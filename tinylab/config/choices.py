@@ -158,7 +158,10 @@ def _name_in(registry: Rows[Any, Any], *others: str) -> Any:
 
 
 if TYPE_CHECKING:
-    LossName = WarmStart = EstimatorName = SamplerName = str
+    LossName = str
+    WarmStart = str
+    EstimatorName = str
+    SamplerName = str
 else:
     LossName, WarmStart, EstimatorName = _name_in(LOSSES), _name_in(WARM_STARTS), _name_in(ESTIMATORS)
     SamplerName = _name_in(SAMPLERS, "auto")
