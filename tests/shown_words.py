@@ -14,7 +14,9 @@ from typing import Any
 from app.texts import english, entries
 from app.ui import build_page
 from app.views.names import STATES
-from app.views.settings import CHOICES, LABELS, LOSS_INFOS
+from app.views.settings import LABELS, choices
+from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES
 
 __all__ = ["is_said", "shown_words"]
 
@@ -34,8 +36,8 @@ _MARKUP = re.compile(r"<(h[1-6]|b|span|p)[^<>]*>([^<>{}]+)</")  # words between 
 def shown_words() -> dict[str, str]:
     """Each of them with the place where it was found. A part that is filled in later stands as {}."""
     found = {words: "STATES" for state in STATES.values() for words in (state, state.lower())}
-    found |= {words: "settings" for words in (*LABELS.values(), *LOSS_INFOS.values())}
-    found |= {label: "CHOICES" for several in CHOICES.values() for label, _ in several}
+    found |= {words: "settings" for words in (*LABELS.values(), *(row.summary for row in LOSSES.rows()))}
+    found |= {label: f"choices of {name}" for name in FinetuneConfig.model_fields for label, _ in choices(name)}
     found |= {label: f"choices of {place}" for place, label in _choices()}
     for source in _SOURCES:
         path = _ROOT / source

@@ -11,6 +11,7 @@ import pytest
 import torch
 from adding_blocks import Sum
 from tiny_transformers import build, run
+from tinylab.training.losses.masked_kd import usual
 from torch import Tensor, nn
 
 from tinylab.data.digits import load_digits
@@ -25,7 +26,6 @@ from tinylab.models.adapters import adapt
 from tinylab.models.families import FAMILIES
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
-from tinylab.training.losses.masked_kd import usual
 
 HELD_OUT = load_digits()[1]
 every_family = pytest.mark.parametrize("family", FAMILIES)

@@ -28,7 +28,7 @@ from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
 from tinylab.models.networks.dit import DiT
 from tinylab.pruning.plan import DepthPlan
-from tinylab.runs.owner import set_owner
+from tinylab.runs.owner import write_owner
 from tinylab.runs.run import Run
 
 ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)
@@ -45,7 +45,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[LabSettings]:
 def of_anna(runs: Path, run_id: str) -> Run:
     """A run of Anna's."""
     run = make_run(runs, SearchConfig.create(), run_id)
-    set_owner(run, ANNA.name)
+    write_owner(run.path, ANNA.name)
     return run
 
 
@@ -136,7 +136,7 @@ def test_a_plan_of_ones_own_does_not_lead_to_the_model_of_another(runs: Path, bu
     annas = of_anna(runs, "annas")
     save_model(build_tiny_dit(), annas.model_path, card="")
     bens = make_run(runs, SearchConfig.create(), "bens")
-    set_owner(bens, BEN.name)
+    write_owner(bens.path, BEN.name)
     DepthPlan.of([0, 1], {"blocks": 4}, "by hand", model=str(annas.path)).save(bens.plan_path)
     config = FinetuneConfig.create(steps=9, run="bens")
     with pytest.raises(BadRequest, match="'annas' is not yours to load"):
@@ -156,7 +156,7 @@ def test_who_keeps_too_many_runs_is_asked_to_delete_some(runs: Path) -> None:
     for name in "ab":
         of_anna(runs, name)
     begun = make_run(runs, FINE[0], "c", state="stopped")
-    set_owner(begun, ANNA.name)
+    write_owner(begun.path, ANNA.name)
     with pytest.raises(BadRequest, match="you keep 3 runs.*delete some in the Runs tab"):
         check_quota(ANNA)
     check_allowed(FINE[0], ANNA)  # to be told the command takes no room

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import gradio as gr
 import pytest
+import torch
 
 from app.access.visitors import HOME
 from app.page.panel import launch_form
 from app.tabs.finetune import make_config
 from app.tabs.finetune_fields import more_fields, only_used, plain_fields, recipe_values
 from app.texts import english
-from app.views.settings import CHOICES, DEPENDS, LABELS, LOSS_INFOS, in_use, setting_words
+from app.views.settings import LABELS, choices, depends, in_use, setting_words
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES, WARM_STARTS, OneOf
+from tinylab.diffusion import Losses
 from tinylab.errors import BadRequest
 from tinylab.presets import FINETUNE_RECIPES, finetune_config
-from tinylab.training.losses import LOSSES
+from tinylab.training.losses import Outputs
 
 # What the form leaves to the command line: where to compute, and what only some machines have.
 NOT_ASKED = {"kind", "run", "model", "device", "threads", "workers", "tracker"}
@@ -69,9 +70,9 @@ NUMBERS: dict[str, Any] = {
 def test_every_field_reaches_the_config_whatever_the_recipe(recipe: str, fields: dict[str, Any]) -> None:
     usual = finetune_config(recipe)
     others = {
-        name: next(value for _, value in reversed(entries) if value != getattr(usual, name))
-        for name, entries in CHOICES.items()
-        if name != "recipe"
+        name: next(value for _, value in reversed(choices(name)) if value != getattr(usual, name))
+        for name in fields
+        if choices(name) and name != "recipe"
     }
     edited = NUMBERS | others
     assert set(edited) == set(fields) - {"model", "plan", "indices", "recipe"}
@@ -109,34 +110,47 @@ def test_mistake_in_a_field_is_one_line_that_names_it(
     assert not runs.exists()
 
 
-def test_losses_are_called_as_their_registry_calls_them() -> None:
-    assert dict(CHOICES["loss"]) == {LOSSES.entry(name).label: name for name in LOSSES.names()}
-    assert set(LOSS_INFOS) == set(LOSSES.names())
+def test_losses_and_warm_starts_are_called_as_their_rows_call_them() -> None:
+    assert dict(choices("loss")) == {row.label: row.name for row in LOSSES.rows()}
+    assert dict(choices("warm_start")) == {row.label: row.name for row in WARM_STARTS.rows()}
+
+
+class Watched:
+    """A config that notes which of its settings are read."""
+
+    def __init__(self, config: FinetuneConfig) -> None:
+        self._config, self.read = config, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(self._config, name)
 
 
 @pytest.mark.parametrize("loss", LOSSES.names())
-def test_form_shows_what_the_loss_looks_at(loss: str) -> None:
-    config = finetune_config("quick", loss=loss, alpha=0.3, beta=0.7, beta_decay="none", mask_sigma=9.0, mask="joint")
-    built = LOSSES.get(loss).of(config)
-    shown = {name for name, (master, _) in DEPENDS.items() if master == "loss" and in_use(name, config.model_dump())}
-    taken = {field.name for field in dataclass_fields(built)} if is_dataclass(built) else set()
-    named = {"decay": "beta_decay", "sigma": "mask_sigma"}
-    assert shown - {"layer_map"} == {named.get(name, name) for name in taken}
-    assert ("layer_map" in shown) == built.needs_states
+def test_form_shows_what_the_loss_reads(loss: str) -> None:
+    config = finetune_config("quick", loss=loss)
+    shown = {name for name, (master, _) in depends().items() if master == "loss" and in_use(name, config.model_dump())}
+    watched, one = Watched(config), Losses(torch.ones(2), torch.ones(2), torch.zeros(2))
+    states = [torch.randn(2, 3, 4)]
+    LOSSES.get(loss)(Outputs(one, one, states, states), 0.5, watched)
+    assert shown - {"layer_map"} == watched.read
+    assert ("layer_map" in shown) == (LOSSES.entry(loss).needs == "states")
 
 
 def test_choices_are_those_that_the_config_knows() -> None:
-    for name, entries in CHOICES.items():
-        if name == "recipe":
-            assert {value for _, value in entries} == set(FINETUNE_RECIPES)
-        else:
-            assert {value for _, value in entries} == set(get_args(FinetuneConfig.model_fields[name].annotation))
+    assert {value for _, value in choices("recipe")} == set(FINETUNE_RECIPES)
+    asked = [name for name in FinetuneConfig.model_fields if choices(name) and name != "recipe"]
+    assert len(asked) == 7
+    for name in asked:
+        field = FinetuneConfig.model_fields[name]
+        rows = [mark.names() for mark in field.metadata if isinstance(mark, OneOf)]
+        assert {value for _, value in choices(name)} == set(rows[0] if rows else get_args(field.annotation))
 
 
 def test_fields_that_a_choice_does_not_look_at_are_hidden_and_never_left_empty() -> None:
     given = finetune_config("published", loss="logit").model_dump() | {"mask_sigma": None, "beta": 0.4, "alpha": None}
     *updates, loss, heading = only_used("published", given)
-    found = dict(zip(DEPENDS, updates, strict=True))
+    found = dict(zip(depends(), updates, strict=True))
     assert {name for name, update in found.items() if update["visible"]} == {"alpha"}
     assert found["mask_sigma"]["value"] == 2.0
     assert "value" not in found["alpha"] and "value" not in found["beta"]

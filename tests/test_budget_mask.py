@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
+from tinylab.config.choices import ESTIMATORS
 from tinylab.errors import BadRequest
 from tinylab.pruning.budget_mask import BudgetMask, mask_for, whole_costs
-from tinylab.pruning.estimators import ESTIMATORS
 from tinylab.pruning.layout import Layout
 
 TWO = {"encoder": 3, "decoder": 4}
@@ -82,7 +82,7 @@ def test_the_decision_is_the_most_probable_set(mask):
     assert sum(i for several in mask.decision().values() for i in several) == sum(mask.blocks[i][1] for i in least)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", ESTIMATORS.names())
 def test_gradients_point_where_the_exact_gradient_points(name):
     mask = BudgetMask(Layout.parse("keep=3", {"blocks": 6}))
     generator = torch.Generator().manual_seed(2)

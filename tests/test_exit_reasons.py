@@ -23,7 +23,7 @@ from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills, ou
 from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
-MEND = "free some and resume it, or start anew with fewer images a step"
+MEND = "free some and resume it, or start again with fewer images a step"
 SILENT = "its process ended without a word; resume it"
 
 
@@ -68,7 +68,7 @@ def test_a_job_whose_packages_are_broken_says_so(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "peft.py").write_text("raise ImportError('half installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    monkeypatch.setattr(launch, "_nursery", ForkServer())
+    monkeypatch.setattr(launch, "_fork_server", ForkServer())
     said = await_word(launch.launch(short_prune(tiny_folder)))
     assert said.state == "interrupted"
     assert said.message == "its process ended with ImportError: half installed; log.txt in its folder says more"

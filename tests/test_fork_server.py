@@ -24,8 +24,9 @@ from tinylab.config import SearchConfig
 from tinylab.errors import Failure
 from tinylab.jobs.execute import execute, start_run
 from tinylab.launch import launch, worker
-from tinylab.launch.fork_server import FORK, READY, SELF, ForkServer, may_fork, module_environment, next_order
+from tinylab.launch.fork_server import FORK, READY, SELF, ForkServer, may_fork, next_order
 from tinylab.launch.handover import handover_message, read_handover
+from tinylab.processes import module_environment
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Status, own_process
 from tinylab.runs.status import SLOT
@@ -53,7 +54,7 @@ def warm() -> ForkServer:
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """One that has not begun yet, for tests that end it."""
     fork_server = ForkServer()
-    monkeypatch.setattr(launch, "_nursery", fork_server)
+    monkeypatch.setattr(launch, "_fork_server", fork_server)
     yield fork_server
     fork_server.close()
 

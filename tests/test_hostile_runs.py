@@ -25,7 +25,7 @@ from tinylab.reports import names
 from tinylab.reports.readable import check_readable
 from tinylab.reports.reading import searched_depth
 from tinylab.runs.metrics_db import MetricsWriter
-from tinylab.runs.owner import owner_of, set_owner
+from tinylab.runs.owner import owner_of, write_owner
 from tinylab.runs.run import Run
 from tinylab.runs.store import new_run
 from tinylab.training.recorder import StepRecord
@@ -42,7 +42,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def of(visitor: Visitor, run: Run) -> Run:
-    set_owner(run, visitor.name)
+    write_owner(run.path, visitor.name)
     return run
 
 

@@ -221,7 +221,7 @@ def test_a_look_at_the_line_costs_nothing_while_nothing_happens(tiny_folder, run
     busy = make_run(runs, short_prune(tiny_folder), "busy", state="running", **own_process())
     queued = launch.launch(short_prune(tiny_folder))
     looks = []
-    monkeypatch.setattr(launch, "read_line", lambda: looks.append(1) or read_queue())
+    monkeypatch.setattr(launch, "read_queue", lambda: looks.append(1) or read_queue())
     launch.tend()
     looks.clear()
     launch.tend()

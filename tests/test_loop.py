@@ -24,8 +24,9 @@ from tinylab.training.batches import denoise_batch
 from tinylab.training.checkpointing import latest_checkpoint
 from tinylab.training.denoise import DenoiseTask
 from tinylab.training.ema import Ema
-from tinylab.training.loop import cosine, run_loop, set_rate
+from tinylab.training.loop import run_loop
 from tinylab.training.recorder import StepRecord
+from tinylab.training.task import cosine, set_rate
 
 CONFIG = TrainConfig.create(
     steps=9, batch_size=4, log_every=2, checkpoint_every=4, lr=0.01, warmup=3, ema_decay=0.9, seed=3

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import Losses, objective_for
 from tinylab.errors import BadRequest
@@ -18,9 +19,7 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.layer_maps import layer_map
-from tinylab.training.losses import LOSSES, Outputs, Terms
-from tinylab.training.losses.distillation import NormalisedDistillation, decayed
-from tinylab.training.losses.masked_kd import MaskedDistillation, usual
+from tinylab.training.losses import Outputs, Terms, decayed, masked_error, normalised_error, usual
 from tinylab.training.recover import forward_pair
 
 FAMILIES = ("dit", "sit", "mar")
@@ -37,7 +36,8 @@ def outputs(**states: Any) -> Outputs:
 
 
 def rule(loss: str, **values: Any) -> Any:
-    return LOSSES.get(loss).of(FinetuneConfig.create(loss=loss, **values))
+    config = FinetuneConfig.create(loss=loss, **values)
+    return lambda outputs, share: LOSSES.get(loss)(outputs, share, config)
 
 
 def two_layers() -> dict[str, list[Tensor]]:
@@ -71,11 +71,10 @@ def test_the_sum_of_bksdm_has_no_weights_and_sums_the_layers() -> None:
 
 
 def test_normalising_makes_layers_of_any_size_count_alike() -> None:
-    gap = NormalisedDistillation().gap
     h, other = torch.randn(2, 5, 4), torch.randn(2, 5, 4)
-    assert torch.allclose(gap(1000 * h, 1000 * other), gap(h, other), rtol=1e-5)
-    assert gap(torch.zeros_like(h), other).tolist() == pytest.approx([1.0, 1.0])
-    assert gap(h, torch.zeros_like(h)).isfinite().all()
+    assert torch.allclose(normalised_error(1000 * h, 1000 * other), normalised_error(h, other), rtol=1e-5)
+    assert normalised_error(torch.zeros_like(h), other).tolist() == pytest.approx([1.0, 1.0])
+    assert normalised_error(h, torch.zeros_like(h)).isfinite().all()
 
 
 def spiked(spikes: dict[int, float]) -> Tensor:
@@ -90,16 +89,16 @@ def spiked(spikes: dict[int, float]) -> Tensor:
 def test_extremes_are_left_out_on_each_side_or_on_both() -> None:
     student, teacher = spiked({3: 50.0}), spiked({8: 70.0})
     assert (~usual(student, 2.0)).flatten().nonzero().flatten().tolist() == [3]
-    separate, joint = (MaskedDistillation(mask=mask).gap(student, teacher).item() for mask in ("separate", "joint"))
+    separate, joint = (masked_error(student, teacher, mask=mask).item() for mask in ("separate", "joint"))
     assert separate == pytest.approx((1 + 1) / 100)  # at 3 the teacher's -1 against 0, at 8 the student's 1 against 0
     assert joint == 0.0
-    plain = MaskedDistillation(sigma=1000.0).gap(student, teacher).item()
+    plain = masked_error(student, teacher, sigma=1000.0).item()
     assert plain == pytest.approx((51**2 + 69**2) / 100)
 
 
 def test_nothing_is_learned_from_what_is_masked() -> None:
     student = spiked({3: 50.0}).requires_grad_()
-    MaskedDistillation(mask="separate").gap(student, spiked({8: 70.0})).sum().backward()
+    masked_error(student, spiked({8: 70.0}), mask="separate").sum().backward()
     assert student.grad is not None
     assert student.grad.flatten()[3] == 0
     assert student.grad.flatten()[8] != 0  # extreme at the teacher alone: pulled towards zero
@@ -117,9 +116,11 @@ def batch_of(model: Denoiser) -> TrainBatch:
 
 
 def judged(loss: str, student: Denoiser, teacher: Denoiser, plan: DepthPlan, **values: Any) -> Terms:
-    chosen, batch, objective = rule(loss, **values), batch_of(teacher), objective_for(teacher)
-    pairs = layer_map(plan, "kept") if chosen.needs_states else []
-    return chosen(forward_pair(student, teacher, objective, batch.x, batch.y, batch.draw, chosen, pairs), 0.0)
+    needs, batch, objective = LOSSES.entry(loss).needs, batch_of(teacher), objective_for(teacher)
+    pairs = layer_map(plan, "kept") if needs == "states" else []
+    taught_by = None if needs == "images" else teacher
+    found = forward_pair(student, taught_by, objective, batch.x, batch.y, batch.draw, pairs)
+    return rule(loss, **values)(found, 0.0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -175,11 +176,11 @@ def test_the_teacher_runs_once_and_is_told_what_the_student_is(
 def test_both_models_see_the_same_noise(build_tiny: Callable[..., Denoiser], family: str) -> None:
     student, teacher, _ = cut(build_tiny, family)
     batch, objective = batch_of(teacher), objective_for(teacher)
-    truth = objective.compare(student, teacher, batch.x, batch.y, batch.draw).truth
+    task_loss = objective.compare(student, teacher, batch.x, batch.y, batch.draw).task_loss
     alone = objective.losses(student, batch.x, batch.y, batch.draw)
-    assert torch.allclose(truth.loss, alone.loss, rtol=1e-5)
-    swapped = objective.compare(teacher, student, batch.x, batch.y, batch.draw).gap
-    gap = objective.compare(student, teacher, batch.x, batch.y, batch.draw).gap
+    assert torch.allclose(task_loss.loss, alone.loss, rtol=1e-5)
+    swapped = objective.compare(teacher, student, batch.x, batch.y, batch.draw).teacher_loss
+    gap = objective.compare(student, teacher, batch.x, batch.y, batch.draw).teacher_loss
     assert torch.allclose(swapped.mse, gap.mse, rtol=1e-4)  # the squared error knows no direction
     assert gap.mse.min() > 0
 

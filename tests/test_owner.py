@@ -11,7 +11,7 @@ from run_folders import make_run
 
 from tinylab.config import PruneConfig
 from tinylab.errors import BadRequest
-from tinylab.runs.owner import FILE, LONGEST, MOST_READERS, add_reader, owner_of, readers_of, set_owner
+from tinylab.runs.owner import FILE, LONGEST, MOST_READERS, add_reader, owner_of, readers_of, write_owner
 from tinylab.runs.run import Run
 from tinylab.runs.store import new_run
 
@@ -25,7 +25,7 @@ def run(runs: Path) -> Run:
 
 def test_a_run_is_nobodys_until_somebody_is_named(run: Run) -> None:
     assert (owner_of(run), readers_of(run)) == ("", ())
-    set_owner(run, "ann")
+    write_owner(run.path, "ann")
     assert (owner_of(run), readers_of(run)) == ("ann", ())
 
 
@@ -40,7 +40,7 @@ def test_a_new_run_is_its_owners_from_the_first_moment(runs: Path) -> None:
 def test_readers_come_once_each_and_stay_when_the_owner_changes(run: Run) -> None:
     for reader in ("bob", "cem", "bob", ""):
         add_reader(run, reader)
-    set_owner(run, "ann")
+    write_owner(run.path, "ann")
     assert (owner_of(run), readers_of(run)) == ("ann", ("bob", "cem"))
 
 
@@ -73,14 +73,14 @@ def test_a_damaged_file_makes_the_run_nobodys(run: Run, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["x" * (LONGEST + 1), 3, None])
 def test_a_name_that_is_none_is_refused(run: Run, name: str) -> None:
-    for write in (set_owner, add_reader):
+    for write in (lambda: write_owner(run.path, name), lambda: add_reader(run, name)):
         with pytest.raises(BadRequest, match=f"at most {LONGEST} characters"):
-            write(run, name)
+            write()
     assert not (run.path / FILE).exists()
 
 
 def test_names_are_opaque(run: Run) -> None:
     name = '../"\n\u202e<b>' + "ä" * 100
-    set_owner(run, name)
+    write_owner(run.path, name)
     assert owner_of(run) == name
     assert owner_of(Run(run.path)) == name

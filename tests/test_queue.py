@@ -16,7 +16,7 @@ from tinylab.errors import BadRequest
 from tinylab.launch import devices as machine
 from tinylab.launch.devices import devices, visible_to
 from tinylab.launch.queue import Job, Paces, Place, place_of, queued_runs, read_queue, turns, work_of
-from tinylab.runs.owner import set_owner
+from tinylab.runs.owner import write_owner
 from tinylab.runs.run import Run, Status, own_process
 from tinylab.runs.status import own_slot
 
@@ -80,7 +80,7 @@ def search(**values: Any) -> SearchConfig:
 
 def owned(runs: Path, name: str, owner: str, config: JobConfig | None = None, **status: Any) -> Run:
     run = make_run(runs, config or PruneConfig.create(indices=(0,)), name, **status)
-    set_owner(run, owner)
+    write_owner(run.path, owner)
     return run
 
 

@@ -18,7 +18,7 @@ from app.keeping import carry_out
 from app.page.panel import launch_form
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
-from tinylab.runs.owner import set_owner
+from tinylab.runs.owner import write_owner
 from tinylab.runs.run import Run
 from tinylab.runs.trash import delete, list_trash
 
@@ -35,7 +35,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def of_anna(runs: Path, run_id: str, megabytes: float = 0) -> Run:
     run = make_run(runs, SearchConfig.create(), run_id)
-    set_owner(run, ANNA.name)
+    write_owner(run.path, ANNA.name)
     (run.artifacts / "large.png").write_bytes(bytes(int(megabytes * MB)))
     return run
 

@@ -12,6 +12,7 @@ from memory_recorder import MemoryRecorder
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES
 from tinylab.data.digits import ImageSplit, load_digits
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest, Stopped
@@ -20,7 +21,6 @@ from tinylab.presets import FINETUNE_RECIPES, finetune_config
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.loop import run_loop
-from tinylab.training.losses import LOSSES
 from tinylab.training.recover import RecoverTask, recover
 
 SHORT: dict[str, Any] = {"steps": 6, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "warmup": 2, "lr": 0.01}

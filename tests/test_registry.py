@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
+from tinylab.config.choices import ESTIMATORS, LOSSES, SAMPLERS, WARM_STARTS
 from tinylab.diffusion import OBJECTIVES
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.names import EXTRACTORS
-from tinylab.registry import Registry
-from tinylab.sampling import SAMPLERS
+from tinylab.registry import Registry, Rows
 from tinylab.sampling.caches import CACHES
 
 
@@ -54,9 +56,25 @@ def test_registering_imports_nothing() -> None:
     assert "no_such_module" not in sys.modules
 
 
-@pytest.mark.parametrize("registry", [OBJECTIVES, SAMPLERS, EXTRACTORS, CACHES], ids=lambda registry: registry.kind)
-def test_every_registered_choice_can_be_imported_and_has_a_summary(registry: Registry) -> None:
+@pytest.mark.parametrize(
+    "registry",
+    [OBJECTIVES, LOSSES, WARM_STARTS, ESTIMATORS, SAMPLERS, EXTRACTORS, CACHES],
+    ids=lambda registry: registry.kind,
+)
+def test_every_registered_choice_can_be_imported_and_has_a_summary(registry: Rows) -> None:
     assert registry.names()
     for name in registry.names():
         assert callable(registry.get(name))
         assert registry.entry(name).summary
+    assert [row.name for row in registry.rows()] == list(registry.names())
+
+
+@pytest.mark.parametrize(
+    ("page", "registry"),
+    [("search.md", ESTIMATORS), ("recovery.md", LOSSES), ("recovery.md", WARM_STARTS)],
+    ids=lambda value: getattr(value, "kind", value),
+)
+def test_tables_of_the_pages_have_a_line_for_every_row(page: str, registry: Rows) -> None:
+    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    named = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)
+    assert [name for name in named if name in registry.names()] == list(registry.names())

@@ -28,9 +28,9 @@ from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.facts import Facts
 from tinylab.models.catalog import locate_model
 from tinylab.models.families import WEIGHTS_FILE
+from tinylab.runs.locks import run_lock
 from tinylab.runs.metrics_db import MetricsReader
 from tinylab.runs.run import Run, Status, own_process
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import damaged_runs, list_runs, new_run
 
 BY_HAND = PruneConfig.create(indices=(0, 2))
@@ -60,7 +60,7 @@ def test_a_run_that_is_held_is_refused_and_its_status_left_alone(runs: Path, tin
 def test_a_lock_dies_with_its_process(runs: Path) -> None:
     run = make_run(runs, BY_HAND, "held", state="stopped")
     script = (
-        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.run_lock import run_lock\n"
+        "import sys, pathlib; from tinylab.runs.run import Run; from tinylab.runs.locks import run_lock\n"
         "with run_lock(Run(pathlib.Path(sys.argv[1]))): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", script, str(run.path)]
@@ -199,7 +199,7 @@ def test_one_damaged_run_does_not_hide_the_others(runs: Path, capsys: pytest.Cap
     assert [run.id for run in list_runs()] == ["sound"]
     assert len(damaged_runs()) == 3
     assert main(["runs"]) == 0
-    assert "config.json is damaged; start the job anew" in refusal(capsys, "resume", "no-config")
+    assert "config.json is damaged; start the job again" in refusal(capsys, "resume", "no-config")
 
 
 def test_damaged_metrics_are_one_line_and_can_be_deleted(runs: Path, tiny_folder: str) -> None:
@@ -308,7 +308,7 @@ def test_our_app_is_started_whatever_lies_in_the_working_folder(tmp_path: Path) 
     for name in ("app.py", "tinylab.py"):
         (tmp_path / name).write_text("raise SystemExit('not ours')")
     script = (
-        "from tinylab.launch.fork_server import module_command, module_environment; import subprocess, sys\n"
+        "from tinylab.processes import module_command, module_environment; import subprocess, sys\n"
         "command = [*module_command('app')[:-2], '-c', 'import app, tinylab; print(app.__file__, tinylab.__file__)']\n"
         "subprocess.run(command, env=module_environment(), cwd=sys.argv[1], check=True)"
     )

@@ -9,12 +9,12 @@ import torch
 from operations import WAITS, Operations
 
 from tinylab.diffusion import objective_for
-from tinylab.sampling import SAMPLERS_OF
+from tinylab.sampling import SAMPLERS
 from tinylab.sampling.generate import Settings, generate
 
 LABELS = torch.tensor([3, 1, 4, 1, 5])
 LOOKS = {"heun": 2}  # of a step at the model
-CASES = [(family, sampler) for family, samplers in SAMPLERS_OF.items() for sampler in samplers]
+CASES = [(family, row.name) for row in SAMPLERS.rows() for family in row.families]
 
 
 def drawn(model, sampler, steps, guidance=1.5):

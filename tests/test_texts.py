@@ -16,8 +16,9 @@ from app.page.prose import MATHS
 from app.page.tools import NAMES, formulas, references, terms, tools
 from app.texts import LANGUAGES, TEXTS, english, entries, text, words_script
 from app.ui import build_page
-from app.views.settings import LABELS, LOSS_INFOS
+from app.views.settings import LABELS
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES
 
 FOLDER = Path(app.texts.__file__).parent
 OTHERS = LANGUAGES[1:]
@@ -79,7 +80,7 @@ def test_form_and_comparison_of_recoveries_call_settings_alike() -> None:
     assert of_recipe == {name: LABELS[name] for name in of_recipe}
     assert set(of_recipe) <= set(FinetuneConfig.model_fields) | {"recipe"}
     losses = {key.removeprefix("finetune.losses."): said for key, said in texts.items() if ".losses." in key}
-    assert losses == dict(LOSS_INFOS)
+    assert losses == {row.name: row.summary for row in LOSSES.rows()}
 
 
 def tip(elem_id: str) -> str | None:

@@ -15,8 +15,8 @@ from run_folders import make_run
 from tinylab.cli import main
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run, own_process
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import WEEK, delete, empty_trash, find_trashed, list_trash, restore
 

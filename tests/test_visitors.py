@@ -19,7 +19,7 @@ from app.page.context import attach
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest
 from tinylab.models.load import save_model
-from tinylab.runs.owner import readers_of, set_owner
+from tinylab.runs.owner import readers_of, write_owner
 from tinylab.runs.run import Run
 
 ANNA, BEN = Visitor("anna", stranger=True), Visitor("ben", stranger=True)
@@ -44,7 +44,7 @@ def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LabSetting
 def annas(runs: Path) -> Run:
     """A finished search of Anna's."""
     run = make_run(runs, SearchConfig.create(), "search-of-anna")
-    set_owner(run, ANNA.name)
+    write_owner(run.path, ANNA.name)
     return run
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_key_opens_nothing(annas: Run, key: str) -> None:
 
 def test_the_key_of_one_run_does_not_open_another(annas: Run, runs: Path) -> None:
     other = make_run(runs, SearchConfig.create(), "other")
-    set_owner(other, ANNA.name)
+    write_owner(other.path, ANNA.name)
     accept_key({"run": other.id, "key": key_of(annas.id, ANNA)}, BEN)
     assert not BEN.may_see(other)
 

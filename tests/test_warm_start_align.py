@@ -14,7 +14,7 @@ from warming import CONFIG, FAMILIES, KEPT, BuildTiny, changed, copied, hooks, w
 from tinylab.errors import Stopped
 from tinylab.models.base import Denoiser
 from tinylab.training.checkpointing import latest_checkpoint
-from tinylab.training.loop import cosine
+from tinylab.training.task import cosine
 from tinylab.training.warm_starts import WarmUp, align
 from tinylab.training.warm_starts.calibration import calibration_batches, watched
 
@@ -26,7 +26,7 @@ def errors(given: WarmUp, lessons: list[align.Lesson]) -> Tensor:
     with watched(block for lesson in lessons for block in (lesson.first, lesson.kept, lesson.last)) as calls:
         for batch in calibration_batches(given):
             given.objective.forward(given.teacher, batch.x, batch.y, batch.draw)
-            totals += len(batch.x) * torch.stack([lesson.gap(calls) for lesson in lessons])
+            totals += len(batch.x) * torch.stack([lesson.error(calls) for lesson in lessons])
     return totals / 512
 
 

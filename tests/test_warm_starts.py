@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -11,16 +11,16 @@ from tiny_transformers import build
 from torch import nn
 from warming import CONFIG, FAMILIES, KEPT, BuildTiny, changed, copied, hooks, warm_up
 
-from tinylab.config.recovery import WarmStart
+from tinylab.config.choices import WARM_STARTS
 from tinylab.data.digits import load_digits
 from tinylab.errors import BadRequest
 from tinylab.metrics.denoising import held_out_loss, noised_batches
 from tinylab.models.adapters import adapt
 from tinylab.models.load import load_model
 from tinylab.pruning.plan import DepthPlan
-from tinylab.pruning.spans import spans
 from tinylab.pruning.surgery import apply_plan
-from tinylab.training.warm_starts import WARM_STARTS, WarmUp
+from tinylab.training.layer_maps import spans
+from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import SAMPLES, calibration_batches, watched
 
 RULES = pytest.mark.parametrize("name", WARM_STARTS.names())
@@ -46,10 +46,6 @@ def test_blocks_before_the_first_kept_one_belong_to_a_span_only_where_spans_cove
 def test_covering_spans_are_the_stack_laid_end_to_end(kept: list[int]) -> None:
     assert [index for span in lists(kept, 6, covering=True) for index in span] == list(range(6))
     assert [span[0] for span in lists(kept, 6)] == kept
-
-
-def test_the_names_are_those_of_the_config() -> None:
-    assert WARM_STARTS.names() == get_args(WarmStart)
 
 
 @RULES

@@ -5,7 +5,8 @@ Layers of the package; an import may only point to the left:
     files, config <- data <- models, diffusion <- pruning, sampling, metrics <- training <- runs <- jobs
     <- launch, archive <- figures <- reports <- bench, verify <- cli
 
-What is not named (errors, paths, registry, presets, seeds, threads, distributed, torchvision_ops) lies below them all.
+What is not named (errors, paths, registry, presets, seeds, processes, distributed, torchvision_ops) lies below all of
+them.
 
 Importing `tinylab` is light: torch loads when a model is touched.
 """

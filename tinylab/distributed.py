@@ -1,7 +1,7 @@
 """Several processes at one job, as torchrun or `accelerate launch` starts them. Free of torch until they meet.
 
-All of them compute; the main one alone writes. What they tell each other here goes over gloo, between CPUs, so that
-it never makes a GPU wait; gradients go the way of the device.
+All of them compute; the main one alone writes. Their messages to each other here go over gloo, between CPUs, so that
+it never makes a GPU wait; gradients go over the backend of the device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["ALONE", "ProcessGroup", "launched", "join_group", "leave_group", "pr
 T = TypeVar("T")
 
 _OVER, _JOB, _TROUBLE = "over", "job", "trouble"  # keys of the store that all processes can read
-_PATIENCE = timedelta(seconds=5)  # for the main process to say how a job ended that fails in all of them
+_PATIENCE = timedelta(seconds=5)  # for the main process to report how a job ended that fails in all of them
 _LONG = timedelta(days=1)  # for the main process to check a request and to fetch a model
 
 
@@ -32,7 +32,7 @@ class ProcessGroup:
     Attributes:
         rank: its number, 0 for the main one.
         size: how many there are.
-        store: words that outlast a process.
+        store: a store of words that outlast a process.
     """
 
     rank: int = 0
@@ -63,7 +63,7 @@ class ProcessGroup:
         return (total / self.size).tolist()
 
     def same(self, value: T, what: str) -> T:
-        """The value, if all processes have it; else a Failure that says of what there are several."""
+        """The value, if all processes have it; else a Failure that names what there are several of."""
         if self.size > 1 and len(found := set(self._all(value))) > 1:
             raise Failure(f"the processes do not agree on {what}: {', '.join(map(str, sorted(found, key=str)))}")
         return value
@@ -96,12 +96,12 @@ class ProcessGroup:
         return found
 
     def begin(self, job: str) -> None:
-        """Tell the others which job it is."""
+        """Let the others know which job it is."""
         if self.store is not None:
             self.store.set(_JOB, job)
 
     def over(self) -> None:
-        """Tell the others that the main process has said all there is to say; from them it says nothing."""
+        """Let the others know that the main process has reported all there is; called in them, it does nothing."""
         if self.store is not None and self.main:
             self.store.set(_OVER, "1")
             if not self.store.check([_JOB]):
@@ -113,7 +113,7 @@ class ProcessGroup:
         return self.store.get(_JOB).decode()
 
     def report_failure(self, what: str) -> bool:
-        """Say what went wrong in this process; True if the main one ends by itself, having met the same."""
+        """Report what went wrong in this process; True if the main one ends by itself, having met the same."""
         try:
             self.store.set(_TROUBLE, f"process {self.rank}: {what}")
             self.store.wait([_OVER], _PATIENCE)
@@ -122,7 +122,7 @@ class ProcessGroup:
         return True
 
     def trouble(self, error: Exception) -> str:
-        """What came first, in another process, and made `error` of the line between them; "" if none did."""
+        """What came first, in another process, and made `error` of their broken connection; "" if none did."""
         if self.store is None:
             return ""
         with contextlib.suppress(RuntimeError):  # the store goes with the process that keeps it
@@ -143,7 +143,7 @@ def launched() -> int:
 
 
 def process_group() -> ProcessGroup:
-    """This process among those of its job: alone until `meet` was called."""
+    """This process among those of its job: alone until `join_group` was called."""
     return _met
 
 
@@ -153,7 +153,7 @@ def join_group() -> ProcessGroup:
     Each takes the GPU of its number on its machine, where there is one; whether it is used, the job decides.
 
     Raises:
-        BadRequest: the launcher did not say which process this is.
+        BadRequest: the launcher did not set which process this is.
     """
     global _met
     if launched() == 1 or _met is not ALONE:
@@ -177,7 +177,7 @@ def join_group() -> ProcessGroup:
 
 
 def leave_group() -> None:
-    """Undo `meet`, for a process whose job ended well."""
+    """Undo `join_group`, for a process whose job ended well."""
     global _met
     if _met is not ALONE:
         sys.modules["torch"].distributed.destroy_process_group()

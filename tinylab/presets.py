@@ -97,7 +97,7 @@ TRAIN_PRESETS: Mapping[str, TrainPreset] = MappingProxyType(
 
 
 # The published values are for DiT-XL/2: weights that move slowly along, for a long time. In a few hundred steps they
-# would hardly move, and the search would look for the smallest loss right after the cut.
+# would hardly move, and the search would find the smallest loss right after the cut.
 SEARCH_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "quick": {},

@@ -8,16 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from tinylab.errors import BadRequest
 
-__all__ = ["Entry", "Registry", "load"]
+__all__ = ["Entry", "Registry", "Rows", "load"]
 
 T = TypeVar("T")
-
-
-def load(target: str) -> Any:
-    """Import what a dotted path names: `package.module`, or `package.module:attribute`."""
-    module, _, attribute = target.partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
 
 
 @dataclass(frozen=True)
@@ -29,25 +22,41 @@ class Entry:
     summary: str
     label: str
 
+    @property
+    def note(self) -> str:
+        """What helps add to its name."""
+        return self.summary
 
-class Registry(Generic[T]):
-    """A closed list of choices of one kind, each imported on first use."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._entries: dict[str, Entry] = {}
+E = TypeVar("E", bound=Entry)
 
-    def register(self, name: str, target: str, *, summary: str, label: str = "") -> None:
-        """Add a choice; a name that is taken is a programming error."""
+
+class Rows(Generic[T, E]):
+    """The choices of one kind, each imported on first use.
+
+    Args:
+        row: the class of its entries.
+    """
+
+    def __init__(self, kind: str, row: type[E]) -> None:
+        self.kind, self._row = kind, row
+        self._entries: dict[str, E] = {}
+
+    def register(self, name: str, target: str, *, summary: str, label: str = "", **facts: Any) -> None:
+        """Add a choice, with the further `facts` of its row; a name that is taken is a programming error."""
         if name in self._entries:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
-        self._entries[name] = Entry(name, target, summary, label or name)
+        self._entries[name] = self._row(name, target, summary, label or name, **facts)
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order of registration."""
         return tuple(self._entries)
 
-    def entry(self, name: str) -> Entry:
+    def rows(self) -> tuple[E, ...]:
+        """All entries, in the same order."""
+        return tuple(self._entries.values())
+
+    def entry(self, name: str) -> E:
         """The entry called `name`; BadRequest with the valid names when there is none."""
         if name not in self._entries:
             raise BadRequest(f"unknown {self.kind} {name!r}; choose one of: {', '.join(self._entries)}")
@@ -55,4 +64,19 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Import and return what `name` stands for."""
-        return load(self.entry(name).target)
+        found: T = load(self.entry(name).target)
+        return found
+
+
+class Registry(Rows[T, Entry]):
+    """Choices of which there is no more to know than what `Entry` holds."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind, Entry)
+
+
+def load(target: str) -> Any:
+    """Import what a dotted path points at."""
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found

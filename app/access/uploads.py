@@ -22,7 +22,7 @@ from app.access.references import uploads_folder
 from app.access.settings import lab_settings
 from app.access.visitors import Visitor, visitor_of
 from tinylab.errors import BadRequest
-from tinylab.launch.fork_server import module_command, module_environment
+from tinylab.processes import module_command, module_environment
 from tinylab.runs.disk import folder_bytes
 
 __all__ = ["UploadGate", "convert_upload", "largest_upload"]

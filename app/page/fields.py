@@ -10,7 +10,7 @@ import gradio as gr
 from app.access.run_ids import UNREADABLE
 from app.texts import text
 from tinylab.models.catalog import describe_model
-from tinylab.sampling import SAMPLERS, SAMPLERS_OF
+from tinylab.sampling import SAMPLERS, samplers_of
 
 __all__ = [
     "against_field",
@@ -48,7 +48,7 @@ def sampler_field(kind: str) -> gr.Radio:
 def offer_samplers(model: str) -> Any:
     """The samplers that fit the loaded model, the first one chosen."""
     try:
-        fitting = SAMPLERS_OF[describe_model(model).family.name]
+        fitting = samplers_of(describe_model(model).family.name)
     except UNREADABLE:
         return gr.skip()
     return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])

@@ -15,7 +15,7 @@ from app.page.prose import formula_panel, intro
 from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
 from app.texts import text
 from app.views.finetune import SLOTS, view
-from app.views.settings import CHOICES, DEPENDS, LABELS
+from app.views.settings import LABELS, choices, depends
 from tinylab.config import FinetuneConfig
 from tinylab.errors import BadRequest
 from tinylab.presets import finetune_config
@@ -24,7 +24,7 @@ __all__ = ["ID", "TITLE", "comparison_menu", "build", "make_config", "parse_numb
 
 ID, TITLE = "finetune", "Fine-tune"
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_MASTERS = tuple(dict.fromkeys(master for master, _ in DEPENDS.values()))  # fields that decide which others count
+_MASTERS = tuple(dict.fromkeys(master for master, _ in depends().values()))  # fields that decide which others count
 
 
 def build(lab: Lab) -> None:
@@ -61,7 +61,7 @@ def comparison_menu() -> ComparisonMenu:
 
 def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
     """A recipe fills the fields; what is chosen decides which of them are shown."""
-    read = [*_MASTERS, *DEPENDS]
+    read = [*_MASTERS, *depends()]
 
     def show_used(recipe: str, *values: Any) -> list[Any]:
         return only_used(recipe, dict(zip(read, values, strict=True)))
@@ -70,7 +70,7 @@ def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
     wiring: dict[str, Any] = {
         "fn": show_used,
         "inputs": [recipe, *(fields[name] for name in read)],
-        "outputs": [*(fields[name] for name in DEPENDS), fields["loss"], heading],
+        "outputs": [*(fields[name] for name in depends()), fields["loss"], heading],
         "queue": False,
         **_QUIETLY,
     }
@@ -80,7 +80,7 @@ def _wire_recipe(fields: Fields, heading: gr.Markdown) -> None:
     outputs = [fields[name] for name in filled]
     filling = recipe.input(lambda name: recipe_values(name, filled), [recipe], outputs, queue=False, **_QUIETLY)
     filling.then(**wiring)
-    recipes = [name for _, name in CHOICES["recipe"]]
+    recipes = [name for _, name in choices("recipe")]
     keep_in_address(recipe, ID, recipes, lambda name: recipe_values(name, filled), outputs).then(**wiring)
 
 

@@ -9,9 +9,10 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from app.page.fields import data_field
-from app.texts import text
-from app.views.settings import CHOICES, DEPENDS, in_use
+from app.texts import entries, text
+from app.views.settings import choices, depends, in_use
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES
 from tinylab.presets import finetune_config
 
 __all__ = ["Fields", "more_fields", "only_used", "plain_fields", "recipe_values"]
@@ -20,14 +21,14 @@ Fields = dict[str, Any]  # components by the setting they are for
 
 _QUICK = finetune_config("quick")
 _WHOLE = {name for name, field in FinetuneConfig.model_fields.items() if field.annotation is int}
-# Settings that say more than their label.
+# Settings that need more words than their label.
 _INFOS = frozenset(
     {"alpha", "mask_sigma", "lr_floor", "warmup", "accumulation", "label_dropout"}
     | {"snapshot_every", "scored_samples", "log_every", "checkpoint_every"}
 )
 
 
-def _number(name: str, **look: Any) -> gr.Number:
+def _number(name: str, **style: Any) -> gr.Number:
     """A field for the number `name` of a recipe."""
     return gr.Number(
         getattr(_QUICK, name),
@@ -36,14 +37,14 @@ def _number(name: str, **look: Any) -> gr.Number:
         info=text(f"finetune.infos.{name}") if name in _INFOS else None,
         visible=_used(name),
         elem_id=f"finetune-{name.replace('_', '-')}",
-        **{"min_width": 120, **look},
+        **{"min_width": 120, **style},
     )
 
 
 def _option(name: str) -> gr.Radio:
     """A field for one of a few choices of a recipe."""
     return gr.Radio(
-        list(CHOICES[name]),
+        choices(name),
         value=getattr(_QUICK, name),
         label=_label(name),
         visible=_used(name),
@@ -59,9 +60,10 @@ def _label(name: str) -> I18nData:
     return text(f"finetune.settings.{name}")
 
 
-def _told(loss: str) -> I18nData:
-    """What the student of a loss learns from."""
-    return text(f"finetune.losses.{loss}")
+def _learns_from(loss: str) -> I18nData | str:
+    """What the student of a loss learns from: in the language of the page, or in English where nobody translated it."""
+    key = f"finetune.losses.{loss}"
+    return text(key) if key in entries("en") else LOSSES.entry(loss).summary
 
 
 def _used(name: str) -> bool:
@@ -85,17 +87,17 @@ def plain_fields() -> Fields:
         max_lines=1,
     )
     recipe = gr.Radio(
-        list(CHOICES["recipe"]),
+        choices("recipe"),
         value=_QUICK.recipe,
         label=_label("recipe"),
         info=text("finetune.infos.recipe"),
         elem_id="finetune-recipe",
     )
     loss = gr.Dropdown(
-        list(CHOICES["loss"]),
+        choices("loss"),
         value=_QUICK.loss,
         label=_label("loss"),
-        info=_told(_QUICK.loss),
+        info=_learns_from(_QUICK.loss),
         elem_id="finetune-loss",
     )
     with gr.Row():
@@ -117,7 +119,7 @@ def _group(key: str, *, visible: bool = True) -> gr.Markdown:
 
 def _taught(values: Mapping[str, Any]) -> bool:
     """Whether there is anything to set about the teacher."""
-    return any(in_use(name, values) for name, (master, _) in DEPENDS.items() if master == "loss")
+    return any(in_use(name, values) for name, (master, _) in depends().items() if master == "loss")
 
 
 def _teaching() -> Fields:
@@ -160,14 +162,14 @@ def recipe_values(recipe: str, names: Sequence[str]) -> list[Any]:
 
 
 def only_used(recipe: str, values: Mapping[str, Any]) -> list[Any]:
-    """Updates of the fields in `DEPENDS`, of the menu of losses and of the heading over what is taught.
+    """Updates of the fields that depend on others, of the menu of losses and of the heading over what is taught.
 
-    What the chosen loss does not look at is hidden. If it was left empty it gets the recipe's value, so that nobody is
-    asked for what cannot be seen.
+    What the chosen loss does not use is hidden. If it was left empty it gets the recipe's value, so that nobody is
+    asked for what is not shown.
     """
     updates = []
-    for name in DEPENDS:
+    for name in depends():
         used = in_use(name, values)
         empty = not used and values[name] is None
         updates.append(gr.update(visible=used, **({"value": getattr(finetune_config(recipe), name)} if empty else {})))
-    return [*updates, gr.update(info=_told(values["loss"])), gr.update(visible=_taught(values))]
+    return [*updates, gr.update(info=_learns_from(values["loss"])), gr.update(visible=_taught(values))]

@@ -12,7 +12,9 @@ from app.page.panel import JobPanel
 from app.page.prose import formula_panel, intro
 from app.texts import text
 from app.views.search import SLOTS, view
+from app.views.settings import menu
 from tinylab.config import SearchConfig
+from tinylab.config.choices import ESTIMATORS
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
 from tinylab.presets import search_config
@@ -75,7 +77,7 @@ def build(lab: Lab) -> None:
 def _more_fields() -> dict[str, gr.Number | gr.Textbox | gr.Radio]:
     with gr.Accordion(text("panel.more"), open=False, elem_id="search-more"):
         estimator = gr.Radio(
-            [("Gumbel", "gumbel"), ("ReinMax", "reinmax"), ("REINFORCE", "reinforce")],
+            menu(ESTIMATORS),
             value=_QUICK["estimator"],
             label=text("search.estimator"),
             elem_id="search-estimator",

@@ -1,4 +1,4 @@
-"""What the settings of a recovery are called, what there is to choose from, and which of them a loss looks at.
+"""What the settings of a recovery are called, what there is to choose from, and which of them a loss uses.
 
 The form and the comparison of two runs both read from here. Nothing here is escaped yet.
 """
@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["CHOICES", "DEPENDS", "LABELS", "LOSS_INFOS", "in_use", "loss_label", "setting_words"]
+from tinylab.config.choices import LOSSES, WARM_STARTS
+from tinylab.registry import Rows
+
+__all__ = ["LABELS", "choices", "depends", "in_use", "loss_label", "menu", "setting_words"]
 
 LABELS: Mapping[str, str] = MappingProxyType(
     {
@@ -47,58 +50,43 @@ LABELS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# (label, value), as menus take them. The losses are called as their registry calls them, which would import torch.
-CHOICES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
+# (label, value), as menus take them, of settings whose values have no rows in `tinylab.config.choices`.
+_CHOICES: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType(
     {
         "recipe": (("Quick digits", "quick"), ("Plain", "plain"), ("Published masked KD", "published")),
-        "loss": (
-            ("Plain", "diffusion"),
-            ("Logit KD", "logit"),
-            ("Feature KD", "feature"),
-            ("Masked KD", "masked-kd"),
-            ("Normalised KD", "normalised"),
-            ("BK-SDM sum", "bksdm"),
-        ),
         "beta_decay": (("linear", "linear"), ("cosine", "cosine"), ("not", "none")),
         "mask": (("each its own extremes", "separate"), ("both what is extreme on either", "joint")),
         "layer_map": (("its own", "kept"), ("the end of its span", "span"), ("every n-th, as published", "published")),
-        "warm_start": (("none", "none"), ("mean", "mean"), ("linear map", "linear"), ("block by block", "align")),
         "lr_scaling": (("not", "none"), ("√", "sqrt"), ("linearly", "linear")),
         "precision": (("float32", "float32"), ("bfloat16", "bfloat16")),
     }
 )
+_ROWS: Mapping[str, Rows[Any, Any]] = MappingProxyType({"loss": LOSSES, "warm_start": WARM_STARTS})
 
-# What the student of each loss learns from.
-LOSS_INFOS: Mapping[str, str] = MappingProxyType(
-    {
-        "diffusion": "learns from the images alone",
-        "logit": "also from the teacher's output",
-        "feature": "also from its hidden states",
-        "masked-kd": "also from its hidden states, without their extremes",
-        "normalised": "also from its hidden states, each layer by its size",
-        "bksdm": "output and hidden states, all simply added up",
-    }
-)
 
-_STATES = ("feature", "masked-kd", "normalised")
-# A setting that only some values of another one look at: that other one, and those values.
-DEPENDS: Mapping[str, tuple[str, Sequence[str]]] = MappingProxyType(
-    {
-        "alpha": ("loss", ("logit", *_STATES)),
-        "beta": ("loss", _STATES),
-        "beta_decay": ("loss", _STATES),
-        "mask_sigma": ("loss", ("masked-kd",)),
-        "mask": ("loss", ("masked-kd",)),
-        "layer_map": ("loss", (*_STATES, "bksdm")),
-        "warm_steps": ("warm_start", ("align",)),
-        "lr_batch": ("lr_scaling", ("sqrt", "linear")),
-    }
-)
+def choices(name: str) -> list[tuple[str, str]]:
+    """What there is to choose from for the setting `name`, as (label, value); nothing for one without a menu."""
+    return menu(_ROWS[name]) if name in _ROWS else list(_CHOICES.get(name, ()))
+
+
+def menu(rows: Rows[Any, Any]) -> list[tuple[str, str]]:
+    """All rows as (label, value)."""
+    return [(row.label, row.name) for row in rows.rows()]
+
+
+def depends() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """For every setting that only some values of another one use: that other one, and those values."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for master in ("loss", "warm_start"):
+        rows = _ROWS[master].rows()
+        for name in dict.fromkeys(name for row in rows for name in row.settings):
+            found[name] = (master, tuple(row.name for row in rows if name in row.settings))
+    return {**found, "lr_batch": ("lr_scaling", ("sqrt", "linear"))}
 
 
 def in_use(name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a recovery with these `values` looks at the setting `name` at all."""
-    master, fitting = DEPENDS.get(name, ("", ()))
+    """Whether a recovery with these `values` uses the setting `name` at all."""
+    master, fitting = depends().get(name, ("", ()))
     return not master or values[master] in fitting
 
 
@@ -108,7 +96,7 @@ def setting_words(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    return next((label for label, choice in CHOICES.get(name, ()) if choice == value), str(value))
+    return next((label for label, choice in choices(name) if choice == value), str(value))
 
 
 def loss_label(name: str) -> str:

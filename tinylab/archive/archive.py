@@ -1,4 +1,4 @@
-"""A run as one file: a zip that is made while it is sent, so that gigabytes need no room twice. Free of torch."""
+"""A run as one file: a zip that is made while it is sent, so that gigabytes need no disk space twice. Free of torch."""
 
 from __future__ import annotations
 
@@ -82,22 +82,19 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> Iterator[None]:
         info.compress_type = zipfile.ZIP_STORED if path.suffix in _PACKED_ALREADY else zipfile.ZIP_DEFLATED
         if path.name == "log.txt":
             file.seek(max(0, state.st_size - LOG_TAIL))
-        room = LOG_TAIL if path.name == "log.txt" else None  # a log may grow while it is read
+        left = LOG_TAIL if path.name == "log.txt" else None  # a log may grow while it is read
         with archive.open(info, "w", force_zip64=state.st_size > 2**30) as entry:
-            while chunk := file.read(_CHUNK if room is None else min(_CHUNK, room)):
-                room = None if room is None else room - len(chunk)
+            while chunk := file.read(_CHUNK if left is None else min(_CHUNK, left)):
+                left = None if left is None else left - len(chunk)
                 entry.write(chunk)
                 yield
 
 
-class _Outlet:
-    """Takes what a zip writes, and hands it on."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
+class _Outlet(list[bytes]):
+    """The pieces of a zip that were written and not handed on yet."""
 
     def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
+        self.append(bytes(data))
         return len(data)
 
     def flush(self) -> None:
@@ -105,6 +102,6 @@ class _Outlet:
 
     def taken(self) -> Iterator[bytes]:
         """What has come since the last time."""
-        parts, self._parts = self._parts, []
-        if parts:
-            yield b"".join(parts)
+        if self:
+            yield b"".join(self)
+            self.clear()

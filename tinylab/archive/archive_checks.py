@@ -1,4 +1,4 @@
-"""Whether an unpacked file is what its name says, as far as anything here will ever read it. Free of torch."""
+"""Whether an unpacked file is what its name promises, as far as anything here will ever read it. Free of torch."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def check_file(path: Path, form: str) -> None:
     except BadRequest as problem:
         raise BadRequest(str(problem).replace(str(path), path.name)) from None
     except (OSError, ValueError, KeyError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError) as error:
-        said = " ".join((str(error) or type(error).__name__).replace(str(path), path.name).split())
-        raise BadRequest(f"{path.name} is damaged ({said[:100]})") from None
+        reason = " ".join((str(error) or type(error).__name__).replace(str(path), path.name).split())
+        raise BadRequest(f"{path.name} is damaged ({reason[:100]})") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, Image.DecompressionBombError):
         raise BadRequest(f"{path.name} is damaged") from None
 
@@ -56,14 +56,6 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("it is no object")
     return found
-
-
-def _config(path: Path) -> None:
-    parse_config(path.read_text(encoding="utf-8"), path.name)
-
-
-def _status(path: Path) -> None:
-    Status.of(_object(path))
 
 
 def _about(path: Path) -> None:
@@ -90,7 +82,7 @@ def _png(path: Path) -> None:
 
 
 def _npz(path: Path) -> None:
-    """Arrays of plain numbers or text, each as long as it says; nothing is unpickled, nothing is read whole."""
+    """Arrays of plain numbers or text, each as long as declared; nothing is unpickled, nothing is read whole."""
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         names = {info.filename for info in infos}
@@ -126,26 +118,18 @@ def _tensors(path: Path) -> None:
         raise ValueError("its tensors do not fill it")
 
 
-def _plan(path: Path) -> None:
-    DepthPlan.load(path)
-
-
-def _bytes(path: Path) -> None:
-    """Read by people alone."""
-
-
 _CHECKS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
     {
-        "config": _config,
-        "status": _status,
+        "config": lambda path: parse_config(path.read_text(encoding="utf-8"), path.name),
+        "status": lambda path: Status.of(_object(path)),
         "about": _about,
         "object": _object,
         "json": _json,
-        "plan": _plan,
+        "plan": DepthPlan.load,
         "text": _text,
         "png": _png,
         "npz": _npz,
         "tensors": _tensors,
-        "bytes": _bytes,
+        "bytes": lambda path: None,  # read by people alone
     }
 )

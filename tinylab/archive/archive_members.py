@@ -1,4 +1,4 @@
-"""What an archive says it holds, judged before a byte of it is unpacked. Free of torch."""
+"""What an archive claims to hold, judged before a byte of it is unpacked. Free of torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tinylab.archive.layout import Rule, rule_of, safe_run_id
 from tinylab.errors import BadRequest
@@ -44,7 +43,7 @@ def refusal(problem: str) -> BadRequest:
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip, whose table of contents cannot take more memory than that of a run."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(_Bounded(file)) as archive:  # type: ignore[arg-type]
+        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
             yield archive
     except BadRequest:
         raise
@@ -62,7 +61,7 @@ def members(archive: zipfile.ZipFile, packed: int, *, largest: int) -> tuple[str
         largest: bytes that it may unpack to.
 
     Raises:
-        BadRequest: says what no archive of a run has.
+        BadRequest: names what no archive of a run has.
     """
     infos = archive.infolist()
     if len(infos) > _MOST_MEMBERS:
@@ -118,25 +117,10 @@ def _shown(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:77]}…"
 
 
-class _Bounded(io.RawIOBase):
-    """A file of which no single read takes much: the table of contents is read at once, however long it says it is."""
+class _Bounded(io.FileIO):
+    """A file of which no single read takes much: the table of contents is read at once, whatever its length."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def read(self, size: int | None = -1) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LARGEST_READ:
             raise zipfile.BadZipFile("a table of contents of that size belongs to no run")
-        return self._file.read(_LARGEST_READ if size is None or size < 0 else size)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
+        return super().read(_LARGEST_READ if size is None or size < 0 else size)

@@ -21,7 +21,7 @@ _TABLES = ("scalars", "vectors")
 
 
 def copy_metrics(source: Path, target: Path, *, alone: bool = False) -> None:
-    """Write all rows of `source` to the new file `target`, each looked at on the way.
+    """Write all rows of `source` to the new file `target`, each checked on the way.
 
     Args:
         alone: that nobody writes `source`, and that it may be a stranger's: nothing beside it is looked for.
@@ -48,12 +48,12 @@ def copy_metrics(source: Path, target: Path, *, alone: bool = False) -> None:
             new.commit()
     except (sqlite3.DatabaseError, ValueError, OverflowError, RecursionError) as error:
         target.unlink(missing_ok=True)
-        said = " ".join(str(error).split())[:100]
-        raise BadRequest(f"metrics.db holds no curves of Tinylab ({said}); get a whole copy of it") from None
+        reason = " ".join(str(error).split())[:100]
+        raise BadRequest(f"metrics.db holds no curves of Tinylab ({reason}); get a whole copy of it") from None
 
 
 def _guard(db: sqlite3.Connection) -> None:
-    """Let nothing that the file says be carried out."""
+    """Let nothing in the file be carried out."""
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_CELL)
     db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "query_only=ON"):
@@ -65,8 +65,8 @@ def _check_schema(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
     if old.execute(query).fetchmany(10) != new.execute(query).fetchall():
         raise ValueError("it has other tables")
-    ((said,),) = old.execute("PRAGMA quick_check(1)").fetchmany(1)
-    if said != "ok":
+    ((verdict,),) = old.execute("PRAGMA quick_check(1)").fetchmany(1)
+    if verdict != "ok":
         raise ValueError("it is damaged")
 
 

@@ -1,4 +1,4 @@
-"""Taking in a run that somebody else has packed. Everything is looked at before anything of it is used.
+"""Taking in a run that somebody else has packed. Everything is checked before anything of it is used.
 
 The archive is unpacked below `.incoming/` in the runs folder, where nothing looks for runs, and moved at the end.
 """
@@ -6,7 +6,6 @@ The archive is unpacked below `.incoming/` in the runs folder, where nothing loo
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -24,12 +23,13 @@ from tinylab.files import atomic
 from tinylab.paths import runs_folder
 from tinylab.runs.recordings import recording
 from tinylab.runs.run import Run
+from tinylab.runs.store import move_to_free_name
 
 __all__ = ["LARGEST", "import_archive"]
 
-LARGEST = 16 * 2**30  # bytes that an archive may unpack to, unless said otherwise
+LARGEST = 16 * 2**30  # bytes that an archive may unpack to, unless set otherwise
 _CHUNK = 2**20
-_LONGEST = 240  # characters of what is said of one file
+_LONGEST = 240  # characters of a message about one file
 _SPARE = 64 * 2**20  # bytes that stay free on the disk
 _FORGOTTEN = 24 * 3600.0  # seconds after which what was being unpacked is left over from a crash
 _DONE = ("finished", "failed", "stopped", "interrupted", "created")  # all others mean that somebody works on it
@@ -60,7 +60,7 @@ def import_archive(
         run_id, found = members(archive, file.stat().st_size, largest=largest)
         incoming.mkdir(parents=True, exist_ok=True)
         _sweep(incoming)
-        _check_room(incoming, found)
+        _check_space(incoming, found)
         place = Path(tempfile.mkdtemp(dir=incoming))
         try:
             run = Run(place / (run_id or f"imported-{time.strftime('%Y%m%d-%H%M%S')}"))
@@ -68,20 +68,22 @@ def import_archive(
             _settle(run)
             if judge is not None:
                 judge(run)
-            _flush(run.path)
-            return _move(run.path, rename(run.id))
+            atomic.flush_folder(run.path)
+            target = move_to_free_name(run.path, runs_folder() / rename(run.id), taken=recording)
+            atomic.flush(target.parent)
+            return Run.open(target)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_room(folder: Path, found: Sequence[Member]) -> None:
+def _check_space(folder: Path, found: Sequence[Member]) -> None:
     wanted, free = sum(member.info.file_size for member in found), shutil.disk_usage(folder).free
     if wanted + _SPARE > free:
         raise Failure(f"the archive unpacks to {wanted / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; free some space")
 
 
 def _extract(archive: zipfile.ZipFile, found: Sequence[Member], folder: Path) -> None:
-    """Write the files, small ones that say what it is first, each checked as soon as it is there."""
+    """Write the files, small ones that describe it first, each checked as soon as it is there."""
     for name in ("", "checkpoints", "artifacts"):
         (folder / name).mkdir()
     for member in sorted(found, key=lambda member: ("/" in member.name, member.rule.form == "metrics", member.name)):
@@ -94,13 +96,13 @@ def _extract(archive: zipfile.ZipFile, found: Sequence[Member], folder: Path) ->
             else:
                 check_file(target, member.rule.form)
         except BadRequest as problem:
-            said = str(problem).replace(str(folder), "")
-            shown = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
+            text = str(problem).replace(str(folder), "")
+            shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
             raise refusal(f"cannot be taken: {shown}") from None
 
 
 def _write(archive: zipfile.ZipFile, member: Member, target: Path) -> None:
-    """Unpack one file; never more than it was said to hold."""
+    """Unpack one file; never more than it claims to hold."""
     written = 0
     with archive.open(member.info) as source, target.open("xb") as out:
         while chunk := source.read(_CHUNK):
@@ -131,27 +133,6 @@ def _settle(run: Run) -> None:
     if status.state not in _DONE:
         status = replace(status, state="stopped", message="it was at work when it was packed; resume it to go on")
     run.write_status(status)
-
-
-def _move(folder: Path, name: str) -> Run:
-    """Give the run its place among the others."""
-    target, count = runs_folder() / name, 1
-    while True:
-        try:
-            if not os.path.lexists(target) and recording(target.name) is None:
-                os.rename(folder, target)
-                atomic.flush(target.parent)
-                return Run.open(target)
-        except OSError:
-            if not os.path.lexists(target):
-                raise
-        count += 1
-        target = target.with_name(f"{name}-{count}")
-
-
-def _flush(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        atomic.flush(path)
 
 
 def _sweep(incoming: Path) -> None:

@@ -8,13 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from tinylab.bench.latents import write_random_latents
 from tinylab.bench.options import SearchOptions
 from tinylab.bench.subject import build_model
 from tinylab.config import FinetuneConfig
-from tinylab.config.recovery import LossName
+from tinylab.config.choices import LOSSES
 from tinylab.data.base import Dataset, load_data
 from tinylab.data.catalog import DIGITS
 from tinylab.diffusion import objective_for
@@ -31,9 +30,8 @@ from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.recover import RecoverTask
 
-__all__ = ["LOSS_NAMES", "TrainOptions", "TrainRow", "measure_training"]
+__all__ = ["TrainOptions", "TrainRow", "measure_training"]
 
-LOSS_NAMES: tuple[str, ...] = get_args(LossName)
 _LATENTS = 512  # in two shards: enough that a step does not read the same ones as the last
 
 
@@ -57,9 +55,11 @@ class TrainOptions:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.losses if name not in LOSS_NAMES]
+        unknown = [name for name in self.losses if name not in LOSSES.names()]
         if unknown or not self.losses:
-            raise BadRequest(f"--losses {unknown[0] if unknown else '(empty)'}: use some of {', '.join(LOSS_NAMES)}")
+            raise BadRequest(
+                f"--losses {unknown[0] if unknown else '(empty)'}: use some of {', '.join(LOSSES.names())}"
+            )
         if not 1 <= self.steps <= 10_000:
             raise BadRequest(f"--steps {self.steps}: take 1 to 10000 steps a round")
         if not 0 <= self.workers <= 64:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
-from tinylab.threads import share_cores, use_threads
+from tinylab.processes import share_cores, use_threads
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from tinylab.cli.commands import Commands
+from tinylab.cli.output import print_result
 from tinylab.errors import BadRequest
 
 __all__ = ["add_to"]
 
 _PACK = """One zip that `tinylab unpack`, or the Runs tab of another lab, takes in. A run at work can be packed, too: it
 is a stopped one there."""
-_UNPACK = """Everything in the archive is looked at before it is used. The run keeps its name, or gets a number after it
+_UNPACK = """Everything in the archive is checked before it is used. The run keeps its name, or gets a number after it
 where that name is taken."""
 _NOTEBOOK = """A Jupyter notebook that computes the same with the library, several runs one after the other: a run that
 a later one builds on is taken from the notebook itself."""
@@ -57,8 +57,7 @@ def _unpack(options: argparse.Namespace) -> int:
     if not file.is_file():
         raise BadRequest(f"there is no file {options.file}; give an archive that `tinylab pack` made")
     run = import_archive(file, judge=check_readable)
-    print(json.dumps({"run": str(run.path)}) if options.json else f"run: {run.path}")
-    return 0
+    return print_result({"run": str(run.path)}, [f"run: {run.path}"], options)
 
 
 def _notebook(options: argparse.Namespace) -> int:
@@ -90,8 +89,4 @@ def _place(name: str, ending: str, *, force: bool) -> Path:
 
 def _wrote(out: Path, values: dict[str, object], options: argparse.Namespace) -> int:
     size = out.stat().st_size
-    if options.json:
-        print(json.dumps({**values, "file": str(out), "bytes": size}))
-    else:
-        print(f"wrote {out} ({size / 1e6:.1f} MB)")
-    return 0
+    return print_result({**values, "file": str(out), "bytes": size}, [f"wrote {out} ({size / 1e6:.1f} MB)"], options)

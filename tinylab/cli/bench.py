@@ -14,7 +14,7 @@ from tinylab.cli.bench_sample import say
 from tinylab.cli.commands import Commands, Parser
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
-from tinylab.threads import share_cores, use_threads
+from tinylab.processes import share_cores, use_threads
 
 if TYPE_CHECKING:
     from tinylab.bench.options import SearchOptions

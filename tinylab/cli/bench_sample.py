@@ -12,7 +12,7 @@ from tinylab.cli.commands import Parser
 from tinylab.cli.cost_table import print_costs, print_pipeline
 from tinylab.cli.fields import add_fields, config_of
 from tinylab.config import CostConfig
-from tinylab.threads import share_cores, use_threads
+from tinylab.processes import share_cores, use_threads
 
 __all__ = ["EPILOG", "add_to", "say"]
 

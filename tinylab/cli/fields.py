@@ -7,6 +7,7 @@ import types
 from typing import Any, Union, get_args, get_origin
 
 from tinylab.config import JobConfig
+from tinylab.config.choices import OneOf
 from tinylab.presets import preset_config
 
 __all__ = ["add_fields", "config_of"]
@@ -22,7 +23,8 @@ def add_fields(command: argparse.ArgumentParser, config: type[JobConfig]) -> Non
             continue
         default = "" if field.default in (None, (), "") else f" (default: {_shown(field.default)})"
         metavar = "A,B,…" if _is_list(field.annotation) else name.split("_")[-1].upper()
-        choices = _choices(field.annotation)
+        rows = [mark.help() for mark in field.metadata if isinstance(mark, OneOf)]
+        choices = rows or _choices(field.annotation)
         text = (field.description or "").replace("%", "%%") + (f": {', '.join(choices)}" if choices else "") + default
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.annotation is bool else {}
         command.add_argument(f"--{name.replace('_', '-')}", dest=f"field_{name}", metavar=metavar, help=text, **bare)

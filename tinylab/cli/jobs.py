@@ -81,7 +81,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _execute(run: Run, options: argparse.Namespace, facts: Facts | None = None) -> int:
-    from tinylab.threads import share_cores
+    from tinylab.processes import share_cores
 
     share_cores()
     from tinylab.jobs.execute import execute
@@ -108,7 +108,7 @@ def _print_result(run: Run, result: dict[str, Any], options: argparse.Namespace)
 
 def print_methods(options: argparse.Namespace) -> int:
     """Every method of choosing blocks: its rule, what it needs and what it costs."""
-    from tinylab.pruning.criteria import METHODS
+    from tinylab.pruning.criteria import CRITERIA
 
-    rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in METHODS.values()]
+    rows = [{"method": m.name, "rule": m.rule, "needs": m.needs, "cost": m.cost or "none"} for m in CRITERIA.rows()]
     return print_rows(rows, options)

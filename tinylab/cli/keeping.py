@@ -1,4 +1,4 @@
-"""The commands that look after runs: name, delete, restore, thin, and tell how much room they take."""
+"""The commands that look after runs: name, delete, restore, thin, and list the disk space they take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tinylab.cli.commands import Commands
-from tinylab.cli.output import print_made, print_rows, print_values
+from tinylab.cli.output import print_made, print_result, print_rows, print_values
 from tinylab.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -38,18 +38,15 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--older-than", metavar="DAYS", type=float, help="only what was deleted that many days ago")
     command = commands.add("thin", "drop checkpoints that runs have no use for", _thin, _THIN)
     command.add_argument("runs", metavar="RUN", nargs="+", help="ids or folders of runs")
-    commands.add("disk", "tell how much room the runs take, part by part", _disk)
+    commands.add("disk", "list the disk space that runs take, part by part", _disk)
 
 
 def _name(options: argparse.Namespace) -> int:
-    from tinylab.runs.about import about, describe
+    from tinylab.runs.about import describe
 
     (run,) = _find([options.run])
-    if options.name is None and options.notes is None:
-        said = about(run)
-    else:
-        said = describe(run, name=options.name, notes=options.notes)
-    values = {"run": run.id, "name": said.name, "notes": said.notes}
+    described = describe(run, name=options.name, notes=options.notes)
+    values = {"run": run.id, "name": described.name, "notes": described.notes}
     if options.json:
         print(json.dumps(values))
     else:
@@ -64,24 +61,16 @@ def _delete(options: argparse.Namespace) -> int:
     for run in runs:  # all or none
         refuse_busy(run, "delete")
     trashed = [delete(run) for run in runs]
-    if options.json:
-        print(json.dumps({"deleted": [run.id for run in runs], "trashed": trashed}))
-    for run, name in zip(runs, trashed, strict=True):
-        if not options.json:
-            print(f"deleted {run.id}; `tinylab restore {name}` brings it back")
-    return 0
+    pairs = zip(runs, trashed, strict=True)
+    lines = [f"deleted {run.id}; `tinylab restore {name}` brings it back" for run, name in pairs]
+    return print_result({"deleted": [run.id for run in runs], "trashed": trashed}, lines, options)
 
 
 def _restore(options: argparse.Namespace) -> int:
     from tinylab.runs.trash import restore
 
-    runs = [restore(name) for name in dict.fromkeys(options.runs)]
-    if options.json:
-        print(json.dumps({"restored": [str(run.path) for run in runs]}))
-    else:
-        for run in runs:
-            print(f"restored {run.path}")
-    return 0
+    paths = [str(restore(name).path) for name in dict.fromkeys(options.runs)]
+    return print_result({"restored": paths}, [f"restored {path}" for path in paths], options)
 
 
 def _trash(options: argparse.Namespace) -> int:
@@ -95,8 +84,7 @@ def _trash(options: argparse.Namespace) -> int:
         if options.older_than is not None and not options.older_than >= 0:
             raise BadRequest("--older-than: a number of days, 0 or more")
         gone = empty_trash(older_than=(options.older_than or 0) * _DAY)
-        print(json.dumps({"removed": gone}) if options.json else f"removed {gone} runs for good")
-        return 0
+        return print_result({"removed": gone}, [f"removed {gone} runs for good"], options)
     rows = [
         {"run": one.run.id, "deleted": when(one.deleted), "bytes": folder_bytes(one.run.path)} for one in list_trash()
     ]
@@ -107,12 +95,10 @@ def _thin(options: argparse.Namespace) -> int:
     from tinylab.runs.disk import thin
 
     freed = {run.id: thin(run) for run in _find(options.runs)}
-    if options.json:
-        print(json.dumps({"freed": freed}))
-    else:
-        for run_id, size in freed.items():
-            print(f"{run_id}: freed {size / 1e6:,.1f} MB" if size else f"{run_id}: nothing to drop")
-    return 0
+    lines = [
+        f"{name}: freed {size / 1e6:,.1f} MB" if size else f"{name}: nothing to drop" for name, size in freed.items()
+    ]
+    return print_result({"freed": freed}, lines, options)
 
 
 def _disk(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["complain", "print_made", "print_rows", "print_values"]
+__all__ = ["complain", "print_made", "print_result", "print_rows", "print_values"]
 
 
 def complain(problem: Exception, status: int) -> int:
@@ -42,6 +42,13 @@ def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> int:
         widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
         for line in table:
             print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def print_result(values: dict[str, Any], lines: Sequence[str], options: argparse.Namespace) -> int:
+    """Lines for people, or the values as JSON."""
+    for line in [json.dumps(values)] if options.json else lines:
+        print(line)
     return 0
 
 

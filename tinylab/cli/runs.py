@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinylab.cli.commands import Commands
 from tinylab.cli.output import print_rows
 from tinylab.errors import BadRequest
-from tinylab.launch.fork_server import module_command, module_environment
+from tinylab.processes import module_command, module_environment
 
 if TYPE_CHECKING:
     from tinylab.runs.run import Run
@@ -58,7 +58,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _place(run: Run) -> str:
-    """Which place in line a run has, and when it will start; "" if it has started since."""
+    """Which place in the queue a run has, and when it will start; "" if it has started since."""
     from tinylab.launch.queue import place_of
     from tinylab.reports.names import duration
 

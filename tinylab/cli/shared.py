@@ -25,7 +25,7 @@ def shared(handler: Handler) -> Handler:
     def run(options: argparse.Namespace) -> int:
         if launched() == 1:
             return handler(options)
-        from tinylab.threads import share_cores
+        from tinylab.processes import share_cores
 
         share_cores()
         team = join_group()

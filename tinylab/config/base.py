@@ -77,7 +77,8 @@ def _first_problem(cls: type[JobConfig], error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         valid = ", ".join(_flag(field) for field in cls.model_fields if field != "kind")
         return f"unknown option {_flag(name)!r}; valid ones: {valid}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
+    message = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    message = message[0].lower() + message[1:]
     return f"{_flag(name)}: {message} (got {problem['input']!r})"
 
 

@@ -29,7 +29,7 @@ class PruneConfig(JobConfig):
         None, description="the blocks to keep, as 0,2,5, of two stacks as e0,d2,d5; implies --method indices"
     )
     plan: str | None = Field(None, description="apply this plan.json or finished search instead of a method")
-    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
+    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule measures with")
     draws: int = Field(32, ge=1, le=100_000, description="random choices that best, median and worst of random draw")
 
 
@@ -57,12 +57,12 @@ class CompareConfig(LoopConfig):
     warmup: int = Field(20, ge=0, description="steps of linear warm-up; then a cosine to a tenth")
     ema_decay: Decay = Field(0.99, description="decay of the averaged weights")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
-    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule looks at")
+    samples: int = Field(512, ge=1, le=1_000_000, description="noised images that a scoring rule measures with")
 
 
 class StudyConfig(JobConfig):
     """Score every way to keep some of the blocks, before and after one short fine-tuning: the ground truth that all
-    methods are ranked against. Candidates are fine-tuned in a random order that the seed tells, so that what is done
+    methods are ranked against. Candidates are fine-tuned in a random order by the seed, so that what is done
     at any moment is a random sample of all."""
 
     kind: Literal["study"] = "study"

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tinylab.config.base import ClassName, JobConfig
+from tinylab.config.choices import SamplerName
 
 __all__ = ["CostConfig", "EvaluateConfig"]
 
@@ -43,9 +44,7 @@ class EvaluateConfig(JobConfig):
     classes: tuple[ClassName, ...] | None = Field(
         None, description="classes to draw in turn, by number or name, as 0,three; default: all"
     )
-    sampler: str = Field(
-        "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
-    )
+    sampler: SamplerName = Field("auto", description="how images are sampled; auto takes the first of the family")
     steps: int = Field(50, ge=1, le=1000, description="denoising steps; of a MAR rounds, at most one a token")
     guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
     guidance_schedule: _Schedule = Field("auto", description="guidance over the rounds of a MAR; auto is linear growth")
@@ -81,9 +80,7 @@ class CostConfig(JobConfig):
     )
     batch_sizes: tuple[int, ...] = Field((16,), description="images drawn at once, as 1,16")
     step_counts: tuple[int, ...] = Field((20,), description="denoising steps, as 20,50")
-    sampler: str = Field(
-        "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
-    )
+    sampler: SamplerName = Field("auto", description="how images are sampled; auto takes the first of the family")
     guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="what matrix products are computed in")
     rounds: int = Field(7, ge=1, le=10_000, description="how often each is measured, in turn; medians are shown")

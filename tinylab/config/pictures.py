@@ -1,4 +1,4 @@
-"""Drawing pictures, and encoding them."""
+"""Sampling images, and encoding pictures."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tinylab.config.base import ClassName, JobConfig
+from tinylab.config.choices import SamplerName
 
 __all__ = ["SampleConfig", "EncodeConfig"]
 
 
 class SampleConfig(JobConfig):
-    """Draw images, for one model or for several with the same noise, classes, guidance and steps."""
+    """Sample images, for one model or for several with the same noise, classes, guidance and steps."""
 
     kind: Literal["sample"] = "sample"
-    summary: ClassVar[str] = "draw images, side by side for several models"
+    summary: ClassVar[str] = "sample images, side by side for several models"
 
     model: str = Field("digits-dit", description="built-in name, model folder or run")
     against: tuple[str, ...] = Field((), description="further models, drawn from the same noise")
@@ -24,9 +25,7 @@ class SampleConfig(JobConfig):
         None, description="classes to draw in turn, by number or name, as 0,three; default: all"
     )
     vae: str | None = Field(None, description="diffusers folder of the AutoencoderKL that turns latents into pictures")
-    sampler: str = Field(
-        "auto", description="DiT: ddpm, ddim; SiT: euler, heun, sde; MAR: masked; auto takes the first of its family"
-    )
+    sampler: SamplerName = Field("auto", description="how images are sampled; auto takes the first of the family")
     steps: int = Field(50, ge=1, le=1000, description="denoising steps; of a MAR rounds, at most one a token")
     guidance: float = Field(1.5, ge=0, le=100, description="classifier-free guidance scale; 1 is none")
     guidance_schedule: Literal["auto", "constant", "linear"] = Field(

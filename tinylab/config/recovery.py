@@ -8,13 +8,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tinylab.config.base import Block, Decay, JobConfig, LoopConfig, Rate, Steps
+from tinylab.config.choices import LossName, WarmStart
 from tinylab.seeds import Seeds
 
-__all__ = ["CutConfig", "FinetuneConfig", "LayerMap", "LossName", "RecipesConfig", "WarmStart"]
+__all__ = ["CutConfig", "FinetuneConfig", "LayerMap", "RecipesConfig"]
 
-LossName = Literal["diffusion", "logit", "feature", "masked-kd", "normalised", "bksdm"]
 LayerMap = Literal["kept", "span", "published"]
-WarmStart = Literal["none", "mean", "linear", "align"]
 
 
 class CutConfig(JobConfig):
@@ -22,7 +21,7 @@ class CutConfig(JobConfig):
 
     model: str | None = Field(None, description="the full model; default: the one the plan was made for")
     data: str = Field("auto", description="what to learn from: digits, a folder of latents, or an encode run")
-    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that says what to keep")
+    plan: str | None = Field(None, description="plan.json, or a finished search or prune, that holds what to keep")
     run: str | None = Field(None, description="a finished search or prune run: its model and its plan")
     indices: tuple[Block, ...] | None = Field(
         None, description="the blocks to keep, as 0,2,5 or e0,d2,d5, in place of a plan"
@@ -37,11 +36,7 @@ class FinetuneConfig(CutConfig, LoopConfig):
 
     recipe: str = Field("quick", description="quick, plain or published; fills in every value not given")
     # The defaults of loss, beta, map and warm start are the recipe that came out best in docs/study.md.
-    loss: LossName = Field(
-        "feature",
-        description="diffusion: the images alone; logit: also the teacher's output; feature, masked-kd, normalised: "
-        "also its hidden states, as they are, without the extreme ones, each layer by its size; bksdm: the plain sum",
-    )
+    loss: LossName = Field("feature", description="what the student is trained with")
     alpha: float = Field(0.9, ge=0, le=1, description="weight of the teacher's output; the images get the rest")
     beta: float = Field(0.1, ge=0, le=1000, description="weight of the hidden states at the first step")
     beta_decay: Literal["linear", "cosine", "none"] = Field("linear", description="how that weight falls to zero")
@@ -57,11 +52,7 @@ class FinetuneConfig(CutConfig, LoopConfig):
         description="whose hidden states a block learns: its own in the teacher, the last of the span it stands for, "
         "or every (depth/kept)-th, as published",
     )
-    warm_start: WarmStart = Field(
-        "linear",
-        description="before the training: nothing, the mean of the merged span, a linear map that stands for what was "
-        "removed, or each block by itself from the teacher's input of its span to its output",
-    )
+    warm_start: WarmStart = Field("linear", description="what is done to the kept blocks before the training")
     warm_steps: Steps = Field(200, description="optimizer steps of the warm start align")
     steps: Steps = Field(1000, description="optimizer steps")
     checkpoint_every: Steps = Field(100, description="steps between two checkpoints")

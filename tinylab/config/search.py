@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tinylab.config.base import Decay, LoopConfig, Rate, Steps
+from tinylab.config.choices import ESTIMATORS, EstimatorName
 from tinylab.seeds import Seeds
 
 __all__ = ["SearchConfig"]
@@ -26,9 +27,7 @@ class SearchConfig(LoopConfig):
         description="what stays: N:M of every group, a mix as 2:4x2,3:4 or encoder=1:2;decoder=2:4, keep=K of all "
         "blocks, time=SHARE of the measured time, or half of each stack",
     )
-    estimator: Literal["gumbel", "reinmax", "reinforce"] = Field(
-        "gumbel", description="how gradients pass through drawn masks; reinforce: leave-one-out over copies"
-    )
+    estimator: EstimatorName = Field("gumbel", description="how gradients pass through drawn masks")
     copies: int = Field(4, ge=2, le=64, description="masks for each image, for reinforce")
     objective: Literal["diffusion", "distill"] = Field(
         "diffusion", description="what masks are judged by: the model's own loss, or the distance to the full model"
@@ -42,7 +41,7 @@ class SearchConfig(LoopConfig):
         "two, whose gradients are equal up to rounding, and takes the faster",
     )
     share: float = Field(0.25, gt=0, le=1, description="share of the dropped samples that sampled skip runs")
-    seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and tell what they agree on")
+    seeds: Seeds = Field((), description="search with each of these seeds, as 0-4, and report what they agree on")
     weights: Literal["lora", "full", "frozen"] = Field("lora", description="how weights move along with the mask")
     steps: Steps = Field(250, description="optimizer steps")
     batch_size: int = Field(64, ge=1, le=65536, description="images a step, each with a mask of its own")
@@ -59,3 +58,8 @@ class SearchConfig(LoopConfig):
     lora_rank: int = Field(8, ge=1, le=1024, description="rank of the LoRA matrices")
     lora_alpha: int = Field(16, ge=1, description="LoRA scale times its rank")
     label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+
+    @property
+    def masks_per_image(self) -> int:
+        """How many masks are drawn for each image: `copies` for an estimator that compares them, else one."""
+        return self.copies if ESTIMATORS.entry(self.estimator).copies else 1

@@ -1,4 +1,4 @@
-"""The objective of a transformer of diffusers: the same chains and paths, told in the words of its class."""
+"""The objective of a transformer of diffusers: the same chains and paths, in the arguments of its class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AdaptedObjective(nn.Module):
     Where other objectives take classes `y`, this takes the model's further arguments by name.
 
     Args:
-        times: how the model is told the time, and what it says.
+        times: how the model takes the time, and what it predicts.
         scale: factor on the time, beside the one in `times`.
     """
 
@@ -51,23 +51,23 @@ class AdaptedObjective(nn.Module):
         return self.inner.evaluation_draws(count, shape, generator)
 
     def forward(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Tensor:
-        """The noise or the velocity data - noise that the model says for the noised latents x (N, ...)."""
-        return self.inner(_Told(self, model), x, y, draw)
+        """The noise or the velocity data - noise that the model predicts for the noised latents x (N, ...)."""
+        return self.inner(_AsInner(self, model), x, y, draw)
 
     def clean_forward(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Tensor:
-        """The same for clean latents, as the inner objective shows them."""
-        return self.inner.clean_forward(_Told(self, model), x, y, draw)
+        """The same for clean latents, as the inner objective gives them."""
+        return self.inner.clean_forward(_AsInner(self, model), x, y, draw)
 
     def losses(self, model: nn.Module, x: Tensor, y: Any, draw: Draw) -> Losses:
         """Per-sample losses of clean latents x (N, ...) with the arguments y."""
-        return self.inner.losses(_Told(self, model), x, y, draw)
+        return self.inner.losses(_AsInner(self, model), x, y, draw)
 
     def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Any, draw: Draw) -> Comparison:
         """As the inner objective compares."""
-        return self.inner.compare(_Told(self, student), _Told(self, teacher), x, y, draw)
+        return self.inner.compare(_AsInner(self, student), _AsInner(self, teacher), x, y, draw)
 
 
-class _Told(nn.Module):
+class _AsInner(nn.Module):
     """The model, called as the inner objective calls one."""
 
     def __init__(self, objective: AdaptedObjective, model: nn.Module) -> None:
@@ -77,8 +77,10 @@ class _Told(nn.Module):
     def forward(self, x: Tensor, t: Tensor, y: Mapping[str, Any]) -> Tensor:
         """Noised latents x (N, ...), steps of the chain or shares of data t (N,) -> noise or data - noise."""
         times, dtype = self.times, next(self.model.parameters()).dtype
-        told = t if times.target == "noise" else self.scale * (t if times.reverse else 1 - t)
+        # The inner path has data at t = 1; a class that is not `reverse` has noise there, so its time is 1 - t and its
+        # velocity, noise - data, has the other sign.
+        time = t if times.target == "noise" else self.scale * (t if times.reverse else 1 - t)
         latents = list(x.to(dtype)) if times.lists else x.to(dtype)
-        said = self.model(**{times.x: latents, times.t: told}, **y, return_dict=False)[0]
-        out = (torch.stack(list(said)) if isinstance(said, list) else said).to(x.dtype)
+        output = self.model(**{times.x: latents, times.t: time}, **y, return_dict=False)[0]
+        out = (torch.stack(list(output)) if isinstance(output, list) else output).to(x.dtype)
         return out if times.target == "noise" or times.reverse else -out

@@ -76,9 +76,9 @@ class Objective(Protocol):
         ...
 
     def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
-        """Run the network on clean images x (N, C, H, W) with nothing hidden, though it is told times.
+        """Run the network on clean images x (N, C, H, W) with nothing hidden, although it takes times.
 
-        So the published ShortGPT scoring of DiTs was run. Training never shows such pairs: this serves comparisons
+        So the published ShortGPT scoring of DiTs was run. Training never has such pairs: this serves comparisons
         with that scoring, nothing else.
         """
         ...
@@ -88,10 +88,12 @@ class Objective(Protocol):
         ...
 
     def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
-        """Show both models the same noised images, each once; only the student's answer has gradients."""
+        """Run both models once on the same noised images; only the student's output has gradients."""
         ...
 
 
 def even_times(count: int, generator: torch.Generator) -> Tensor:
     """`count` numbers in [0, 1), one in each of as many equal intervals, in random order."""
+    # (pi(i) + u_i) / n: each time is uniform on [0, 1), and their mean has far less variance than that of n independent
+    # ones (stratified sampling).
     return (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count

@@ -19,7 +19,7 @@ from tinylab.errors import BadRequest
 __all__ = ["GaussianDiffusion", "Prediction", "cosine_betas"]
 
 _CHUNK = 512  # images measured at once
-_CLEAN_STEPS = 250  # of the respaced chain whose step numbers the published ShortGPT scoring tells the model
+_CLEAN_STEPS = 250  # of the respaced chain whose step numbers the published ShortGPT scoring gives the model
 
 
 def cosine_betas(count: int) -> Tensor:
@@ -31,7 +31,7 @@ def cosine_betas(count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model output says about the step t -> t-1, each (N, C, H, W)."""
+    """The step t -> t-1 that a model output stands for, each (N, C, H, W)."""
 
     eps: Tensor
     x_start: Tensor
@@ -59,6 +59,11 @@ class GaussianDiffusion(nn.Module):
         super().__init__()
         betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64) if betas is None else betas
         timesteps = torch.arange(len(betas)) if timesteps is None else timesteps
+        # With beta_t the variance of a step: alpha_t = 1 - beta_t, and the product of them up to t, here `product`, ᾱ_t
+        # (Ho et al. 2020, equation 4). The posterior q(x_{t-1} | x_t, x_0) has variance (equation 7)
+        # beta_t (1 - ᾱ_{t-1}) / (1 - ᾱ_t) and mean
+        # sqrt(ᾱ_{t-1}) beta_t / (1 - ᾱ_t) x_0 + sqrt(alpha_t) (1 - ᾱ_{t-1}) / (1 - ᾱ_t) x_t.
+        # Float64: 1 - ᾱ_t of the first steps is a difference of nearly equal numbers.
         product = torch.cumprod(1 - betas, dim=0)
         previous = torch.cat([torch.ones(1, dtype=torch.float64), product[:-1]])
         posterior = betas * (1 - previous) / (1 - product)
@@ -98,6 +103,7 @@ class GaussianDiffusion(nn.Module):
         chosen = torch.tensor([round(place) for place in places] if count > 1 else [self.num_steps - 1])
         product = self.alphas_cumprod.cpu()[chosen]
         previous = torch.cat([torch.ones(1, dtype=torch.float64), product[:-1]])
+        # beta_k = 1 - ᾱ_{s(k)} / ᾱ_{s(k-1)} leaves ᾱ at the chosen steps as it is (Nichol & Dhariwal 2021, section 4).
         return GaussianDiffusion(1 - product / previous, self.timesteps.cpu()[chosen]).to(self.timesteps.device)
 
     def index(self, step: int, count: int) -> Tensor:
@@ -125,10 +131,14 @@ class GaussianDiffusion(nn.Module):
         eps = output[:, :channels]
         low = self._at(self.log_posterior, t, x_t)
         if output.shape[1] == 2 * channels:
+            # log variance = v log beta + (1 - v) log posterior variance, the two bounds for unknown and for known x_0
+            # (Nichol & Dhariwal 2021, equation 15); in logs, as both become tiny together. v is not cut to [0, 1].
             fraction = (output[:, channels:] + 1) / 2
             log_variance = fraction * self._at(self.log_betas, t, x_t) + (1 - fraction) * low
         else:
             log_variance = low.expand_as(x_t)
+        # x_0 = (x_t - sqrt(1 - ᾱ_t) eps) / sqrt(ᾱ_t): `q_sample` solved for x_0. Put into the posterior mean it is
+        # equation 11 of Ho et al.
         product = self.alphas_cumprod
         x_start = self._at(product.rsqrt(), t, x_t) * x_t - self._at((1 / product - 1).sqrt(), t, x_t) * eps
         if clip is not None:
@@ -151,7 +161,7 @@ class GaussianDiffusion(nn.Module):
         return model(self.q_sample(x, draw.t, draw.noise), self.timesteps[draw.t], y)
 
     def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
-        """The model's output for clean images, told the bare number 0 … 249 of a step of the chain respaced to 250.
+        """The model's output for clean images and the bare number 0 … 249 of a step of the chain respaced to 250.
 
         Bare: the number is not mapped back to the original time, which runs to 999.
         """
@@ -165,7 +175,7 @@ class GaussianDiffusion(nn.Module):
         return self._judged(self.forward(model, x, y, draw), x, draw)
 
     def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
-        """The gap is the error against the teacher's noise, and the divergence from its reverse step."""
+        """The teacher loss is the error against the teacher's noise, and the divergence from its reverse step."""
         with torch.no_grad():
             target = self.forward(teacher, x, y, draw)
         return self.compared(self.forward(student, x, y, draw), target, x, draw)
@@ -181,6 +191,9 @@ class GaussianDiffusion(nn.Module):
         return Comparison(self._judged(output, x, draw), Losses(mse + vb, mse, vb))
 
     def _judged(self, output: Tensor, x: Tensor, draw: Draw) -> Losses:
+        # L_simple = E |noise - eps(x_t, t)|^2 (Ho et al., equation 14), and L_hybrid = L_simple + lambda L_vlb with
+        # lambda = 0.001 (Nichol & Dhariwal, section 3.1). L_vlb is a sum over S steps, so that one step at random
+        # counts S * 0.001 times: the factor num_steps / 1000, which is 1 for the full chain.
         mse = _mean((output[:, : x.shape[1]] - draw.noise).square())
         if output.shape[1] == x.shape[1]:
             return Losses(mse, mse, torch.zeros_like(mse))
@@ -201,11 +214,15 @@ class GaussianDiffusion(nn.Module):
         return self._bound(target.mean, target.log_variance, student, x, x_t, t)
 
     def _bound(self, mean: Tensor, log_variance: Tensor, output: Tensor, x: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        # The mean is detached: L_vlb trains the variance alone, as L_simple does the mean (Nichol & Dhariwal, section
+        # 3.1).
         frozen_mean = torch.cat([output[:, : x.shape[1]].detach(), output[:, x.shape[1] :]], dim=1)
         guess = self.predict(frozen_mean, x_t, t)
         kl = _normal_kl(mean, log_variance, guess.mean, guess.log_variance)
         decoder = -_discretised_log_likelihood(x, guess.mean, guess.log_variance / 2)
         first = (t == 0).view(-1, *[1] * (x.dim() - 1))
+        # L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)), L_0 = -log p(x_0 | x_1) (Ho et al., equation 5); nats
+        # to bits.
         return _mean(torch.where(first, decoder, kl)) / math.log(2.0)
 
 
@@ -216,8 +233,9 @@ def _mean(values: Tensor) -> Tensor:
 
 def _normal_kl(mean_p: Tensor, log_var_p: Tensor, mean_q: Tensor, log_var_q: Tensor) -> Tensor:
     """KL(p || q) of two diagonal Gaussians, in nats."""
-    gap = (mean_p - mean_q).square() * (-log_var_q).exp()
-    return 0.5 * (log_var_q - log_var_p + (log_var_p - log_var_q).exp() + gap - 1)
+    # (log(var_q / var_p) + (var_p + (mean_p - mean_q)^2) / var_q - 1) / 2
+    distance = (mean_p - mean_q).square() * (-log_var_q).exp()
+    return 0.5 * (log_var_q - log_var_p + (log_var_p - log_var_q).exp() + distance - 1)
 
 
 def _normal_cdf(x: Tensor) -> Tensor:
@@ -227,6 +245,7 @@ def _normal_cdf(x: Tensor) -> Tensor:
 
 def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Log-likelihood of 8-bit pixel values in [-1, 1] under a Gaussian, in nats."""
+    # A pixel value x stands for [x - 1/255, x + 1/255], open-ended at -1 and 1 (Ho et al., equation 13).
     inverse = torch.exp(-log_scale)
     upper = _normal_cdf((x - mean + 1 / 255) * inverse)
     lower = _normal_cdf((x - mean - 1 / 255) * inverse)

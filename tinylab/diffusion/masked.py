@@ -1,6 +1,6 @@
 """Masked autoregression with a diffusion loss: the objective of the published MAR (Li et al. 2024, arXiv:2406.11838).
 
-A random share of the tokens is hidden; the network says for each hidden token which small denoiser would draw it.
+A random share of the tokens is hidden; for each of them the network predicts the condition of a small denoiser.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class MaskedDiffusion(nn.Module):
         return [self._draw(level, size, shape, generator) for level, size in zip(levels, sizes, strict=True)]
 
     def forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
-        """What the network says of every token, (N, T, D)."""
+        """The condition that the network predicts for every token, (N, T, D)."""
         tokens = model.patchify(x)  # type: ignore[operator]  # nn.Module types attributes as modules
         return model(tokens, draw.mask, y)
 
     def clean_forward(self, model: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Tensor:
-        """What the network says of every token when it sees them all, (N, T, D)."""
+        """The conditions when no token is hidden, (N, T, D)."""
         assert draw.mask is not None
         tokens = model.patchify(x)  # type: ignore[operator]
         return model(tokens, torch.zeros_like(draw.mask), y)
@@ -64,20 +64,22 @@ class MaskedDiffusion(nn.Module):
 
         The mean of these over the batch is the published loss, a mean over the hidden tokens of all images.
         """
+        # E |noise - eps(x_t | t, z)|^2 over hidden tokens x with condition z from the network (Li et al. 2024, section
+        # 3.2); several t for each z, since the head costs little beside the network.
         hidden = _HiddenTokens(draw)
         tokens = hidden.of(model.patchify(x))  # type: ignore[operator]
         z = hidden.of(self.forward(model, x, y, draw))
         return hidden.per_image(self.chain.losses(model.head, tokens, z, hidden.draw))  # type: ignore[arg-type]
 
     def compare(self, student: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, draw: Draw) -> Comparison:
-        """The gap is that of the two heads, each told what its own network says of a hidden token."""
+        """The teacher loss compares the two heads, each with the conditions that its own network predicts."""
         hidden = _HiddenTokens(draw)
         tokens = hidden.of(student.patchify(x))  # type: ignore[operator]
         with torch.no_grad():
-            told = hidden.of(self.forward(teacher, x, y, draw))
-            target = self.chain.forward(teacher.head, tokens, told, hidden.draw)  # type: ignore[arg-type]
-        said = hidden.of(self.forward(student, x, y, draw))
-        output = self.chain.forward(student.head, tokens, said, hidden.draw)  # type: ignore[arg-type]
+            z = hidden.of(self.forward(teacher, x, y, draw))
+            target = self.chain.forward(teacher.head, tokens, z, hidden.draw)  # type: ignore[arg-type]
+        z = hidden.of(self.forward(student, x, y, draw))
+        output = self.chain.forward(student.head, tokens, z, hidden.draw)  # type: ignore[arg-type]
         found = self.chain.compared(output, target, tokens, hidden.draw)
         return Comparison(hidden.per_image(found.task_loss), hidden.per_image(found.teacher_loss))
 
@@ -114,6 +116,7 @@ class _HiddenTokens:
         """Losses of tokens (K,) as losses of images (N,), whose mean is that of the tokens."""
         device = self.hidden.device
         owner = torch.arange(self.images, device=device).view(-1, 1, 1).expand_as(self.hidden)[self.hidden]
+        # l_n = N / K times the sum of the losses of image n's tokens: the mean over N images is the mean over K tokens.
         share = self.images / self.hidden.sum()
 
         def added(values: Tensor) -> Tensor:
@@ -124,6 +127,8 @@ class _HiddenTokens:
 
 def _hidden_share(level: float) -> float:
     """The quantile `level` of the truncated Gaussian of hidden shares."""
+    # Phi(z) = (1 + erf(z / sqrt 2)) / 2. Cut at the mean 1 from above, the Gaussian keeps probabilities from `low` to
+    # 1/2; the quantile is 1 + spread * Phi^-1(low + level (1/2 - low)), from 0.7 at level 0 up to 1.
     low = 0.5 * (1 + math.erf((_LEAST_HIDDEN - 1) / _SPREAD / math.sqrt(2)))
     probability = torch.tensor(low + level * (0.5 - low), dtype=torch.float64)
     return min(1.0, 1 + _SPREAD * torch.special.ndtri(probability).item())

@@ -16,6 +16,7 @@ from tinylab.errors import Failure
 __all__ = [
     "disk_errors",
     "flush",
+    "flush_folder",
     "is_full",
     "new_file",
     "new_folder",
@@ -73,8 +74,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     os.chmod(temporary, 0o755)
     try:
         yield temporary
-        for file in [*temporary.rglob("*"), temporary]:
-            flush(file)
+        flush_folder(temporary)
         old = target.with_name(f".{target.name}-old-{os.getpid()}{_PART}")
         if target.exists():
             os.replace(target, old)
@@ -116,15 +116,15 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def disk_errors(mend: str) -> Iterator[None]:
-    """Turn a full disk, a limit on sizes or a read-only folder into a Failure that ends with `mend`."""
+def disk_errors(remedy: str) -> Iterator[None]:
+    """Turn a full disk, a limit on sizes or a read-only folder into a Failure that ends with `remedy`."""
     try:
         yield
     except Exception as error:
         problem = _problem(error)
         if problem is None:
             raise
-        raise Failure(f"{problem}; {mend}") from error
+        raise Failure(f"{problem}; {remedy}") from error
 
 
 def is_full(error: Exception) -> bool:
@@ -141,7 +141,7 @@ def _problem(error: Exception) -> str | None:
     if is_full(error):
         return "the disk is full"
     if isinstance(error, sqlite3.OperationalError) and "disk I/O" in str(error):
-        return "the disk is full or broken (disk I/O error)"  # SQLite does not tell which
+        return "the disk is full or broken (disk I/O error)"  # SQLite does not report which
     if isinstance(error, OSError) and error.errno == errno.EFBIG or _wraps(error, errno.EFBIG):
         return "a file grew beyond what is allowed here (see `ulimit -f`)"
     if isinstance(error, OSError) and error.errno in _FORBIDDEN:
@@ -161,3 +161,9 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """The same for a folder and everything in it."""
+    for path in [*folder.rglob("*"), folder]:
+        flush(path)

@@ -1,4 +1,4 @@
-"""Reading a JSON object that a stranger may have written."""
+"""JSON files: reading an object that a stranger may have written, and writing one at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_object"]
+from tinylab.files import atomic
+
+__all__ = ["read_object", "write_json"]
 
 
 def read_object(path: Path, limit: int = 4 * 2**20) -> dict[str, Any] | None:
@@ -18,3 +20,8 @@ def read_object(path: Path, limit: int = 4 * 2**20) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by the value, indented, and flushed to the disk first."""
+    atomic.write_text(path, json.dumps(value, indent=2) + "\n")

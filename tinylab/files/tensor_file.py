@@ -72,10 +72,10 @@ def check_tensors(wanted: Mapping[str, tuple[int, ...]], header: Mapping[str, Ma
             raise BadRequest(f"{path}: {name} is {dtype}, should be F32; convert the weights to float32")
 
 
-def _check_entry(entry: dict[str, Any], room: int) -> None:
+def _check_entry(entry: dict[str, Any], size: int) -> None:
     begin, end = entry["data_offsets"]
     for number in (begin, end, *entry["shape"]):
         if type(number) is not int or number < 0:
             raise ValueError
-    if not begin <= end <= room or end - begin != math.prod(entry["shape"]) * _DTYPE_BYTES[entry["dtype"]]:
+    if not begin <= end <= size or end - begin != math.prod(entry["shape"]) * _DTYPE_BYTES[entry["dtype"]]:
         raise ValueError

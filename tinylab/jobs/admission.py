@@ -81,7 +81,7 @@ def check_sharing(config: JobConfig, processes: int) -> None:
             f"({', '.join(several)} and {last} take several)"
         )
     if isinstance(config, LoopConfig):
-        copies = config.copies if isinstance(config, SearchConfig) and config.estimator == "reinforce" else 1
+        copies = config.masks_per_image if isinstance(config, SearchConfig) else 1
         check_shares(config.batch_size, processes=processes, accumulation=config.accumulation, copies=copies)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from tinylab.config import (
     EncodeConfig,
@@ -14,13 +14,13 @@ from tinylab.config import (
     StudyConfig,
     TrainConfig,
 )
-from tinylab.config.recovery import LossName
+from tinylab.config.choices import LOSSES
 from tinylab.data.pictures import check_pictures
 from tinylab.errors import BadRequest
 from tinylab.jobs.facts import Facts, blocks_to_keep
 from tinylab.models.autoencoder.catalog import describe_autoencoder
 from tinylab.presets import finetune_config, search_config, train_config
-from tinylab.pruning.criteria import CRITERIA, DEFAULT, LOOKS_AT_DATA, asked_layout, respects
+from tinylab.pruning.criteria import CRITERIA, DEFAULT, asked_layout, respects
 from tinylab.pruning.criteria.placement import check_layout
 from tinylab.pruning.exhaustive import check_number
 from tinylab.pruning.layout import Layout
@@ -56,8 +56,8 @@ def recipe_config(text: str, config: RecipesConfig, seed: int) -> FinetuneConfig
         BadRequest: an unknown loss or field, or a value that cannot be.
     """
     loss, _, rest = text.partition(":")
-    if loss not in get_args(LossName):
-        raise BadRequest(f"unknown loss {loss!r} in recipe {text!r}; choose one of: {', '.join(get_args(LossName))}")
+    if loss not in LOSSES.names():
+        raise BadRequest(f"unknown loss {loss!r} in recipe {text!r}; choose one of: {', '.join(LOSSES.names())}")
     values: dict[str, Any] = {**_BARE, **{name: getattr(config, name) for name in _SHARED}}
     for part in filter(None, rest.split("+")):
         name, equals, value = part.partition("=")
@@ -81,8 +81,10 @@ def check_search(config: SearchConfig, facts: Facts) -> None:
     search_config(config.preset)
     facts.data_for(config.data, config.model)
     Layout.parse(config.pattern, facts.model(config.model).depth)
-    if config.estimator == "reinforce" and config.batch_size % config.copies:
-        raise BadRequest(f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for reinforce")
+    if config.batch_size % config.masks_per_image:
+        raise BadRequest(
+            f"batch-size {config.batch_size} must be a multiple of copies {config.copies} for {config.estimator}"
+        )
     if config.tau_end > config.tau_start:
         raise BadRequest(f"tau-end {config.tau_end} must not be above tau-start {config.tau_start}")
 
@@ -110,7 +112,7 @@ def check_prune(config: PruneConfig, facts: Facts) -> None:
     else:
         method = config.method or DEFAULT
         _check_method(method, asked_layout(config.pattern, config.keep, depth), depth)
-        if method in LOOKS_AT_DATA:
+        if CRITERIA.entry(method).uses_data:
             facts.data_for(config.data, config.model)
 
 

@@ -14,11 +14,11 @@ from tinylab.files import atomic
 from tinylab.jobs.admission import admit, check_process
 from tinylab.jobs.context import CompanionContext, JobContext
 from tinylab.jobs.facts import Facts
+from tinylab.processes import use_threads
 from tinylab.registry import load
 from tinylab.runs.exit_reasons import out_of_memory
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
-from tinylab.threads import use_threads
 
 __all__ = ["execute", "execute_along", "start_run"]
 

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from multiprocessing.connection import wait as wait_for_connection
 from typing import Any
 
-from tinylab.threads import use_threads
+from tinylab.processes import use_threads
 
 __all__ = ["work_through"]
 

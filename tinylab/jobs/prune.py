@@ -15,7 +15,7 @@ from tinylab.metrics.denoising import held_out_loss
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
 from tinylab.models.load import load_model, save_model
-from tinylab.pruning.criteria import CRITERIA, DEFAULT, METHODS, Request, asked_layout
+from tinylab.pruning.criteria import CRITERIA, DEFAULT, Request, asked_layout
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
@@ -114,7 +114,7 @@ def choose_plan(
     details: dict[str, Any] = {"seed": seed, "keep": sum(map(len, choice.kept.values())), "pattern": str(layout)}
     if choice.scores:
         details |= {"scores": choice.scores, "samples": samples}
-    if METHODS[method].forwards == "R":
+    if CRITERIA.entry(method).forwards == "R":
         details |= {"draws": draws, "samples": samples}
     return DepthPlan(choice.kept, layout.depth, method, model=name, details=details)
 

@@ -12,7 +12,7 @@ from tinylab.metrics.digit_fidelity import DigitFidelity
 from tinylab.models.base import Denoiser
 from tinylab.models.load import load_reader
 from tinylab.runs.run import SNAPSHOTS
-from tinylab.sampling import SAMPLERS_OF
+from tinylab.sampling import samplers_of
 from tinylab.sampling.generate import Settings, generate
 from tinylab.sampling.images import grid_png, to_uint8
 from tinylab.training.recorder import StepRecord
@@ -26,7 +26,7 @@ _STEPS = 20
 def few_steps(family: str, *, guidance: float, seed: int = 0) -> Settings:
     """Few steps from fixed noise, random at the start alone where the family can: one picture's way through a training,
     and samples to compare models by."""
-    return Settings("ddim" if "ddim" in SAMPLERS_OF[family] else "auto", steps=_STEPS, guidance=guidance, seed=seed)
+    return Settings("ddim" if "ddim" in samplers_of(family) else "auto", steps=_STEPS, guidance=guidance, seed=seed)
 
 
 class Snapshots:

@@ -62,8 +62,8 @@ def _gpus_of_machine() -> int:
     """How many GPUs there are, asked once. nvidia-smi knows what a container may use, the driver knows them all."""
     if shutil.which("nvidia-smi"):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_PATIENCE, check=True)
-            return sum(line.startswith("GPU ") for line in found.stdout.splitlines())
+            answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_PATIENCE, check=True)
+            return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
     try:
         return len(list(_DRIVER.iterdir()))
     except OSError:

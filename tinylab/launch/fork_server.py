@@ -5,7 +5,7 @@ done so takes a hundredth, and shares its memory. Where a fork is not safe (with
 other systems than Linux), and as long as the imports are under way, the waiting process does the job itself.
 
 Both ends talk over a socket. SELF is followed by the work, a line, and then the socket closes. FORK brings a socket of
-its own, the channel: the fork reports on it that it was BORN and under which number, then its work comes down it, and
+its own, the channel: the fork reports on it that it was BORN and its process number, then its work comes down it, and
 at last the waiting process reports with which status it has ENDED.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import site
 import socket
 import struct
 import subprocess
@@ -22,40 +21,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
+from tinylab.processes import module_command, module_environment
 
-__all__ = [
-    "ForkServer",
-    "Forked",
-    "may_fork",
-    "module_command",
-    "module_environment",
-    "next_order",
-    "nobody_left",
-    "report_ready",
-]
+__all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
 
 FORK, SELF, READY = b"F", b"S", b"R"  # what is ordered; the waiting process has everything imported
 _BORN, _FAILED, _ENDED = b"B", b"F", b"E"
 _NEWS = struct.Struct("!ci")  # one of these, and a process number, an errno or an exit status
 _SETTING = "TINYLAB_FORK"
 _PATIENCE = 20.0  # seconds for a fork, which takes hundredths
-
-
-def module_command(module: str, *arguments: str) -> list[str]:
-    """Python's `-m MODULE`, without the working folder on its path: an `app.py` there is not ours."""
-    return [sys.executable, "-P", "-m", module, *arguments]
-
-
-def module_environment() -> dict[str, str]:
-    """The environment for `module_command`: the folder that holds our packages is on the path, installed or not."""
-    home = str(Path(__file__).resolve().parents[2])
-    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    paths = given if home in (*site.getsitepackages(), site.getusersitepackages(), *given) else [home, *given]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def may_fork() -> bool:
@@ -79,12 +56,12 @@ class Forked:
         with self._lock:
             if self.returncode is None:
                 try:
-                    news = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
+                    answer = self._channel.recv(_NEWS.size, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return None
                 except OSError:
-                    news = b""
-                self.returncode = _NEWS.unpack(news)[1] if len(news) == _NEWS.size else 0
+                    answer = b""
+                self.returncode = _NEWS.unpack(answer)[1] if len(answer) == _NEWS.size else 0
                 self._channel.close()
             return self.returncode
 
@@ -110,7 +87,7 @@ class Forked:
 
 
 class ForkServer:
-    """The process that waits, as the app has it. It ends when its socket closes, so it never outlives the app."""
+    """The process that waits, seen from the app. It ends when its socket closes, so it never outlives the app."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
@@ -135,7 +112,7 @@ class ForkServer:
     def is_ready(self) -> bool:
         """Whether the process has everything imported and may fork."""
         if not self._ready and self._socket is not None:
-            with contextlib.suppress(OSError):  # nothing has come yet
+            with contextlib.suppress(OSError):  # it has sent nothing yet
                 self._ready = self._socket.recv(1, socket.MSG_DONTWAIT) == READY
         return self._ready
 
@@ -144,7 +121,7 @@ class ForkServer:
 
         Raises:
             ConnectionError: the process that waited has died; a new one is started when this is called again.
-            Failure: the machine has no room for another process.
+            Failure: the machine takes no further process.
         """
         self.warm_up()
         assert self._socket is not None and self.process is not None
@@ -174,11 +151,11 @@ class ForkServer:
             with there:
                 socket.send_fds(fork_server, [FORK], [there.fileno()])
             channel.settimeout(_PATIENCE)
-            news = channel.recv(_NEWS.size)
+            answer = channel.recv(_NEWS.size)
             channel.settimeout(None)
-            if len(news) < _NEWS.size:
+            if len(answer) < _NEWS.size:
                 raise ConnectionResetError("nothing came of an order")
-            word, number = _NEWS.unpack(news)
+            word, number = _NEWS.unpack(answer)
             if word == _FAILED:
                 raise Failure(f"there is no room for the process of a job: {os.strerror(number)}; end others first")
             return Forked(number, channel), channel
@@ -188,8 +165,8 @@ class ForkServer:
 
 
 def report_ready(fork_server: socket.socket) -> None:
-    """Let the app know that forks may be ordered from now on."""
-    with contextlib.suppress(OSError):  # the app is gone, which the next reading shows
+    """Report to the app that forks may be ordered from now on."""
+    with contextlib.suppress(OSError):  # the app is gone, which the next look shows
         fork_server.send(READY)
 
 
@@ -205,7 +182,7 @@ def next_order(fork_server: socket.socket) -> socket.socket | None:
         None when the app has ended: there will be no more.
     """
     forks: dict[int, socket.socket] = {}
-    with _told_of_ends() as ends:
+    with _watched_ends() as ends:
         while True:
             news = wait([fork_server, ends])
             if ends in news:
@@ -264,7 +241,7 @@ def _report_ends(forks: dict[int, socket.socket]) -> None:
 
 
 @contextlib.contextmanager
-def _told_of_ends() -> Iterator[int]:
+def _watched_ends() -> Iterator[int]:
     """A file that can be read from when a child has ended."""
     ends, wake = os.pipe()
     for end in (ends, wake):

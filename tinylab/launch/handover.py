@@ -20,13 +20,22 @@ from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills
 from tinylab.runs.run import Run, Status
 from tinylab.runs.status import SLOT
 
-__all__ = ["Child", "handover_message", "end_process", "hand_over", "read_handover", "record_end", "record_stop"]
+__all__ = [
+    "Child",
+    "handover_message",
+    "end_process",
+    "hand_over",
+    "read_handover",
+    "record_end",
+    "record_state",
+    "record_stop",
+]
 
 _OURS = "TINYLAB_"  # environment variables that may differ between the launcher and a process that was there before
 
 
 def handover_message(folder: Path, slot: int) -> bytes:
-    """The message: do the job of the run in `folder`, on the device with the number `slot`."""
+    """The order to do the job of the run in `folder` on the device with the number `slot`, as one line of JSON."""
     settings = {name: value for name, value in os.environ.items() if name.startswith(_OURS)} | {SLOT: str(slot)}
     if visible := visible_to(slot):
         settings["CUDA_VISIBLE_DEVICES"] = visible
@@ -34,10 +43,10 @@ def handover_message(folder: Path, slot: int) -> bytes:
 
 
 def read_handover(channel: socket.socket) -> str:
-    """Read what `handover_message` made, take the settings over, and return the folder of the run.
+    """Read a `handover_message`, take the settings over, and return the folder of the run.
 
     Returns:
-        "" if the launcher has gone and sent nothing.
+        "" if the launcher is gone and sent none.
     """
     with channel.makefile("rb") as lines:
         line = lines.readline()
@@ -55,7 +64,7 @@ _ATTEMPTS = 3  # processes that may die just when they are needed
 
 @dataclass
 class Child:
-    """A process with a job that this one has started, and how things stood when it began.
+    """A process with a job that this one has started, and what was known when it began.
 
     Attributes:
         asked: whether somebody here asked it to stop.
@@ -86,7 +95,7 @@ def hand_over(fork_server: ForkServer, run: Run, waiting: Status) -> Child:
                 started = psutil.Process(process.pid).create_time()
                 run.write_status(replace(waiting, pid=process.pid, process_start=started))
                 channel.sendall(handover_message(run.path, waiting.slot))
-                if isinstance(process, Forked):  # its end will be reported there
+                if isinstance(process, Forked):  # its end is reported there
                     on_trouble.pop_all()
             return child
     raise Failure(
@@ -108,30 +117,29 @@ def end_process(process: subprocess.Popen | Forked | psutil.Process, grace: floa
 
 
 def record_end(child: Child) -> None:
-    """Write into the status why a worker has ended, where it could not do so itself. For the holder of the lock."""
+    """Record in the status why a worker has ended, where it could not do so itself. For the holder of the queue."""
     code, pid = child.process.poll(), child.process.pid
     if code is None:
         return
-    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL, 0):  # 0: nobody knows how, and it could not write it
+    if child.asked and code in (-signal.SIGTERM, -signal.SIGKILL, 0):  # 0: nobody saw how, and it could not record it
         record_stop(child.run, pid, killed=child.killed or code == -signal.SIGKILL)
         return
     exception = last_exception(child.run.path / "log.txt", child.log_start)
     reason = exit_reason(code, short_of_memory=oom_kills() > child.oom_before, exception=exception)
-    _record(child.run, pid, "interrupted", reason)
+    record_state(child.run, pid, "interrupted", reason)
 
 
 def record_stop(run: Run, pid: int, *, killed: bool) -> None:
-    """Write into the status that a process was ended on request, where it could not do so itself. For the holder of
-    the lock."""
+    """Record that a process was ended on request, where it could not do so itself. For the holder of the queue."""
     if killed:
-        _record(run, pid, "interrupted", "it did not stop in time and was killed")
+        record_state(run, pid, "interrupted", "it did not stop in time and was killed")
     else:
-        _record(run, pid, "stopped", "stopped before its first step")
+        record_state(run, pid, "stopped", "stopped before its first step")
 
 
-def _record(run: Run, pid: int, state: str, message: str) -> None:
-    """Write how it ended, unless the process has done so or another works on the run by now."""
+def record_state(run: Run, pid: int | None, state: str, message: str) -> None:
+    """Write how it ended, unless the process has done so or another works on the run by now; pid None: any."""
     with contextlib.suppress(BadRequest, OSError):  # without it readers see that the process is gone, if not why
         status = run.stored_status()
-        if status.active and status.pid == pid:
+        if status.active and pid in (None, status.pid):
             run.write_status(replace(status, state=state, message=message, seconds_left=None))

@@ -1,7 +1,7 @@
 """Jobs that this process computes itself, instead of a worker: a Space with ZeroGPU lends its GPU to no other.
 
-Who starts the app names which kinds of job, and by what function: `run_here`. A job then computes in a thread, or where
-that function takes it. There it gets no signals; it is asked to stop by a file in its folder.
+The starter of the app sets which kinds of job, and by what function: `run_here`. A job then computes in a thread, or
+where that function takes it. There it gets no signals; it is asked to stop by a file in its folder.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinylab.errors import BadRequest, Failure, Stopped
+from tinylab.launch.handover import record_state
 from tinylab.runs.run import STOP, Run, Status, own_process
 
 __all__ = ["begin", "execute_here", "remember", "run_here", "stop"]
@@ -77,19 +78,12 @@ def stop(run: Run) -> bool:
 def _work(run: Run, runner: Callable[[str], None]) -> None:
     try:
         runner(_name(run))
-        _write_why(run, "it ended without a word; resume it")
-    except Exception as error:  # no GPU was lent, or it was taken back: the job itself could not write so
-        _write_why(run, str(error) or type(error).__name__)
+        record_state(run, None, "interrupted", "it ended without a word; resume it")
+    except Exception as error:  # no GPU was lent, or it was taken back: the job itself could not record it
+        record_state(run, None, "interrupted", str(error) or type(error).__name__)
     finally:
         (run.path / STOP).unlink(missing_ok=True)
         _working.discard(_name(run))
-
-
-def _write_why(run: Run, message: str) -> None:
-    with contextlib.suppress(BadRequest, OSError):  # the run is gone
-        status = run.stored_status()
-        if status.active:
-            run.write_status(replace(status, state="interrupted", message=message, seconds_left=None))
 
 
 def _runner(run: Run) -> Callable[[str], None] | None:

@@ -23,8 +23,8 @@ from tinylab.launch.devices import devices
 from tinylab.launch.fork_server import ForkServer, may_fork
 from tinylab.launch.handover import Child, end_process, hand_over, record_end, record_stop
 from tinylab.launch.queue import Watch, read_queue
-from tinylab.launch.queue_lock import QueueBusy, queue_changed, queue_lock, queue_stamp
 from tinylab.paths import runs_folder
+from tinylab.runs.locks import QueueBusy, queue_changed, queue_lock, queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status, is_alive

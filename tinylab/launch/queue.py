@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tinylab.config import JobConfig, LoopConfig, kind_of
 from tinylab.errors import BadRequest
 from tinylab.launch.devices import devices
-from tinylab.launch.queue_lock import queue_stamp
+from tinylab.runs.locks import queue_stamp
 from tinylab.runs.owner import owner_of
 from tinylab.runs.run import Run
 from tinylab.runs.status import Status
@@ -100,7 +100,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Turn:
-    """Which of the waiting jobs it is, and in how many seconds it starts; None where that is not known."""
+    """Which of the queued jobs it is, and in how many seconds it starts; None where that is unknown."""
 
     index: int
     starts: float | None
@@ -140,7 +140,7 @@ class Queue:
 
 
 def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, float], slots: int) -> list[Turn]:
-    """The order in which waiting jobs will start, played through to the end: every job at work counts for its owner.
+    """The order in which queued jobs will start, played through to the end: every job at work counts for its owner.
 
     Args:
         used: the seconds that the runs of each owner have computed lately.
@@ -148,18 +148,18 @@ def turns(waiting: Sequence[Job], working: Sequence[Job], used: Mapping[str, flo
     """
     now, known = 0.0, all(job.seconds is not None for job in working)
     spent, ends = defaultdict(float, used), [(_length(job), job.owner) for job in working]
-    lines: dict[str, deque[int]] = defaultdict(deque)  # who came first is first
+    queues: dict[str, deque[int]] = defaultdict(deque)  # who came first is first
     for index in sorted(range(len(waiting)), key=lambda index: (waiting[index].since, index)):
-        lines[waiting[index].owner].append(index)
+        queues[waiting[index].owner].append(index)
     order = []
-    while lines:
+    while queues:
         if len(ends) < slots:
             busy = Counter(owner for _, owner in ends)
-            owner = min(lines, key=lambda name: (busy[name], spent[name], waiting[lines[name][0]].since))
-            job = waiting[lines[owner][0]]
-            order.append(Turn(lines[owner].popleft(), now if known or not now else None))
-            if not lines[owner]:
-                del lines[owner]
+            owner = min(queues, key=lambda name: (busy[name], spent[name], waiting[queues[name][0]].since))
+            job = waiting[queues[owner][0]]
+            order.append(Turn(queues[owner].popleft(), now if known or not now else None))
+            if not queues[owner]:
+                del queues[owner]
             ends.append((now + _length(job), owner))
             known = known and job.seconds is not None
         else:
@@ -190,7 +190,7 @@ def read_queue() -> Queue:
 
 
 def queued_runs() -> list[Run]:
-    """The runs that wait, in the order in which they will start."""
+    """The queued runs, in the order in which they will start."""
     return list(current_queue().waiting)
 
 
@@ -201,15 +201,11 @@ def current_queue() -> Queue:
 
 def place_of(run: Run) -> Place | None:
     """The place of a run in the queue, None if it does not wait. Cheap enough for many pages that ask every second."""
-    try:
-        waits = run.stored_status().state == "queued"
-    except BadRequest:
-        return None
-    return current_queue().place(run) if waits else None
+    return current_queue().place(run) if _stored(run).state == "queued" else None
 
 
 class _RecentQueue:
-    """The queue as it was read last, read again when that is old or somebody joined or left it."""
+    """The queue as it was read last, read again when it is old or somebody joined or left it."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()  # of many that ask at once, one reads
@@ -262,13 +258,13 @@ _SOON = 15.0  # seconds before its turn a job's process begins to import what it
 
 
 class Watch:
-    """Whether another reading of the queue is worth it, from the stamps and the few jobs at work alone."""
+    """Whether it is worth reading the queue again, from the stamps and the few jobs at work alone."""
 
     def __init__(self) -> None:
         self._stamp, self._queue = ("", 0, 0), Queue()
 
     def remember(self, stamp: tuple[str, int, int], queue: Queue) -> None:
-        """Keep what was read; `stamp` is of before that."""
+        """Keep what was read; `stamp` is of before the reading."""
         self._stamp, self._queue = stamp, queue
 
     def something_happened(self) -> bool:
@@ -283,15 +279,17 @@ class Watch:
 
 
 def _works(run: Run) -> bool:
-    try:
-        return run.status().active
-    except BadRequest:
-        return False
+    return run.status_of(_stored(run)).active
 
 
 def _ends_soon(run: Run) -> bool:
-    try:
-        left = run.stored_status().seconds_left
-    except BadRequest:
-        return False
+    left = _stored(run).seconds_left
     return left is not None and left < _SOON
+
+
+def _stored(run: Run) -> Status:
+    """The status as last written; that of a run which never began where the folder is gone."""
+    try:
+        return run.stored_status()
+    except BadRequest:
+        return Status()

@@ -1,7 +1,7 @@
 """The process behind a job: `python -m tinylab.launch.worker RUN`, or in place of RUN `--wait` or `--fork`.
 
 These two first import what jobs need and then wait for orders, so that a job starts the moment it is ordered;
-`tinylab.launch.fork_server` explains. Standard input is the socket that orders come from; when that closes, they end.
+See `tinylab.launch.fork_server`. Standard input is the socket that orders come from; when that closes, they end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from tinylab.config import KINDS
 from tinylab.launch.fork_server import next_order, nobody_left, report_ready
 from tinylab.launch.handover import read_handover
-from tinylab.threads import share_cores
+from tinylab.processes import share_cores
 
 __all__ = ["main"]
 
@@ -44,7 +44,7 @@ def main() -> int:
     from tinylab.jobs.execute import execute
     from tinylab.runs.run import Run
 
-    with contextlib.suppress(BadRequest, Failure, Stopped):  # the run's status has the same message
+    with contextlib.suppress(BadRequest, Failure, Stopped):  # it is in the run's status, too
         execute(Run.open(Path(folder)))
     return 0
 

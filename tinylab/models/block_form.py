@@ -1,12 +1,13 @@
-"""How a block takes and returns the hidden state: what a gate around it must know. Free of torch."""
+"""How a block takes and returns the hidden state: what must be known to put something in its place. Free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PLAIN", "BlockForm", "block_forms", "protected_blocks"]
+__all__ = ["PLAIN", "BlockForm", "block_forms", "protected_blocks", "restored_forwards"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,17 @@ def block_forms(model: Any) -> Mapping[str, BlockForm]:
 def protected_blocks(model: Any) -> Mapping[str, tuple[int, ...]]:
     """Indices per stack of the blocks of `model` that must stay; a stack that is not named has none."""
     return model.protected_blocks() if hasattr(model, "protected_blocks") else {}
+
+
+@contextlib.contextmanager
+def restored_forwards(blocks: Iterable[Any]) -> Iterator[None]:
+    """After the context every block has the `forward` it came with: its class's, or one of its own, as a hook of
+    another library leaves there."""
+    before = [(block, vars(block).get("forward")) for block in blocks]
+    try:
+        yield
+    finally:
+        for block, forward in before:
+            vars(block).pop("forward", None)
+            if forward is not None:
+                block.forward = forward

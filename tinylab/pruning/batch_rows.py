@@ -22,7 +22,7 @@ class BlockRows:
     Attributes:
         kept: samples whose mask is 1, (K,).
         dropped: samples whose mask is 0, (N - K,).
-        asked: how many samples at the front of `dropped` tell what the block would have done.
+        asked: how many samples at the front of `dropped` run through the block without gradients, for the mask's.
     """
 
     kept: Tensor
@@ -32,6 +32,8 @@ class BlockRows:
     @property
     def weight(self) -> float:
         """How many dropped samples an asked one stands for."""
+        # Each dropped sample is asked with probability a / d, so weighting by d / a makes the sum over the asked ones
+        # an unbiased estimate of the sum over all d (Horvitz & Thompson 1952).
         return len(self.dropped) / max(1, self.asked)
 
 
@@ -65,6 +67,9 @@ def _asked(dropped: int, share: float) -> int:
 
 def _order(keep: Tensor, asked: list[int], generator: torch.Generator | None) -> Tensor:
     """The samples of every block, (blocks, N): kept ones, asked ones, then the rest, each in the order of the batch."""
+    # Uniform keys, sorted, give a uniform random order (Kool et al. 2019, arXiv:1903.06059, draw without replacement
+    # with Gumbel keys for unequal chances); its first `asked` are the sample. Keys of kept ones are 2, above all
+    # others, and a stable sort of the three classes 0, 1, 2 keeps the order of the batch within each.
     chance = torch.zeros(keep.shape) if generator is None else torch.rand(keep.shape, generator=generator)
     rank = chance.masked_fill(keep, 2.0).argsort(dim=1, stable=True).argsort(dim=1)  # the dropped ones come first
     part = 1 + (rank >= torch.tensor(asked).unsqueeze(1)).int()

@@ -38,6 +38,8 @@ class DenseGate:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = self.hidden(args, kwargs, len(self.mask))
         after = self.entries(self.forward(*args, **kwargs), before)
+        # x' = m f(x) + (1 - m) x (TinyFusion, section 3): f for m = 1, the identity for m = 0. The gradient of m is
+        # <f(x) - x, dL/dx'>, also where the block was dropped: that is how a search learns to take a block back.
         masks = [_broadcast(self.mask, x) for x in before]
         return self.pack([f * m + x * (1 - m) for f, x, m in zip(after, before, masks, strict=True)])
 
@@ -51,7 +53,7 @@ class DenseGate:
                 raise BadRequest(
                     f"{self.name} got {found} as {name}: gates need a tensor with one entry for each of {count} masks"
                 )
-        return states  # type: ignore[return-value]  # all were just seen to be tensors
+        return states  # type: ignore[return-value]  # all are tensors, as checked above
 
     def entries(self, result: Any, before: Sequence[Tensor]) -> list[Tensor]:
         """The new hidden states in what the block returned."""
@@ -82,6 +84,9 @@ class SkipGate(DenseGate):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = self.hidden(args, kwargs, len(self.mask))
+        # With m = 0 the dense formula has dL/dx = dL/dx' and dL/d(weights of f) = 0, since f(x) enters times m. So f
+        # need not be differentiated for these samples, and leaving its graph out changes no gradient; only dL/dm needs
+        # the number f(x) - x. With m = 1, x' = f(x), and x enters through f alone.
         learns = torch.is_grad_enabled() and self.mask.requires_grad
         asked = self.rows.dropped[: self.rows.asked if learns else 0]
         if not len(self.rows.kept) and not len(asked):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
 from tinylab.pruning.depth_mask import INITIAL_LOGIT, DepthMask, Drawn, MaskDistribution
-from tinylab.pruning.estimators import EstimatorName
+from tinylab.pruning.estimators import sets_rule
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.verdict import GroupState
 
@@ -74,14 +74,15 @@ class BudgetMask(MaskDistribution):
         if self._log_total(torch.zeros(len(self.blocks))) < _NEVER / 2:
             raise BadRequest(f"nothing fits {layout}: some blocks must stay, and no stack can be empty; allow more")
 
-    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: str = "gumbel") -> Drawn:
         """A set for each of `count` samples."""
         theta = self.scaling * self.logits[0]
         sets = self._sample(count, theta.detach(), generator)
         if self.training:
             self.seen += torch.stack([(1 - sets).sum(dim=0), sets.sum(dim=0)])
-        log_probability = sets @ theta - self._log_total(theta)
-        smooth = self._surrogate(sets, theta, tau, estimator)
+        log_probability = sets @ theta - self._log_total(theta)  # log p(S) = sum of theta over S - log Z
+        smooth = sets_rule(estimator)(sets, theta, tau, self._marginals)
+        # Straight through, as in `estimators.gumbel`: the value of the drawn sets, the gradient of the rule's.
         return Drawn(self._by_stack(sets - smooth.detach() + smooth), log_probability)
 
     @torch.no_grad()
@@ -93,23 +94,13 @@ class BudgetMask(MaskDistribution):
         begun, columns = torch.zeros_like(left), []
         for i in range(len(self.blocks)):
             leave, keep = self._continued(weights[i + 1], theta, i, left, begun)
+            # P(keep i | the choices before it) = Z_keep / (Z_keep + Z_leave) = sigmoid(log Z_keep - log Z_leave): the
+            # product over i telescopes to exp(sum of theta over S) / Z, so sets are drawn exactly, in one pass.
             kept = (uniform[:, i] < torch.sigmoid(keep - leave)).long()
             left = left - kept * self.costs[i]
             begun = torch.zeros_like(begun) if i in self.last else begun | kept
             columns.append(kept)
         return torch.stack(columns, dim=1).float()
-
-    def _surrogate(self, sets: Tensor, theta: Tensor, tau: float, estimator: EstimatorName) -> Tensor:
-        """Something (N, blocks) with the gradient that the estimator wants."""
-        if estimator == "reinforce":
-            return torch.zeros_like(sets)
-        if estimator == "gumbel":
-            return self._marginals(theta / tau).expand_as(sets)
-        # ReinMax in the space of all sets, whose logits are sums of those of the blocks: half the covariance, and
-        # half the outer product of the drawn set's distance from the mean.
-        marginals = self._marginals(theta)
-        away = (sets - marginals).detach()
-        return (marginals + away * (away @ theta).unsqueeze(1)) / 2
 
     def keep_probabilities(self) -> dict[str, Tensor]:
         """Probability of every block to be kept, (depth,) per stack."""
@@ -131,7 +122,7 @@ class BudgetMask(MaskDistribution):
         one_sided = (self.seen == 0).any(dim=0).float().mean().item()
         state = GroupState(
             confidence=(best - log_total).exp().item(),
-            entropy=(log_total - (theta * p).sum()).item() / max(largest, math.log(2)),
+            entropy=(log_total - (theta * p).sum()).item() / max(largest, math.log(2)),  # H = log Z - E[theta . S]
             moved=self.scaling * (self.logits - self.logits.mean()).abs().max().item(),
             unseen=one_sided,
         )
@@ -148,12 +139,16 @@ class BudgetMask(MaskDistribution):
 
     def _marginals(self, theta: Tensor) -> Tensor:
         """Probability of every block to be kept, (blocks,): the derivative of the log of all weights by the logits."""
+        # m_i = d log Z / d theta_i = P(i in S), since Z = sum over S of exp(sum of theta over S) (SIMPLE).
+        # With costs of 1 every set that fits has exactly k blocks, so the m_i add up to k at every step: the search
+        # moves probability between blocks and never has to be pulled back to the budget by a penalty.
         with torch.enable_grad():
             at = theta if theta.requires_grad else theta.clone().requires_grad_()
             return torch.autograd.grad(self._log_total(at), at, create_graph=True)[0]
 
     def _weights(self, theta: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
         """Z from every block on, each (budget + 1, 2); `join` adds weights up, or takes the larger for the best set."""
+        # Behind the last block a set has weight 1 (log 0.0) if less is left than the cheapest block costs, else none.
         end = torch.full((self.budget + 1, 2), _NEVER, device=theta.device)
         end[: self.slack + 1, 0] = 0.0
         table, left = [end], torch.arange(self.budget + 1, device=theta.device)
@@ -164,8 +159,9 @@ class BudgetMask(MaskDistribution):
 
     def _continued(self, after: Tensor, theta: Tensor, i: int, left: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
         """Log weights (N,) of all ways to go on if block i is left out, and if it is kept; `after` is Z behind it."""
+        # Z[i][b][f] = Z[i+1][b][f] + exp(theta_i) Z[i+1][b - cost_i][1], in logs. Where a stack ends it must have kept
+        # a block (f = 1), and the next one starts from f = 0.
         cost, ends = self.costs[i], i in self.last
-        # Where a stack ends it must have kept a block, and the next one begins anew.
         leave = torch.where(begun == 1, after[left, 0], _NEVER) if ends else after[left, begun]
         keep = theta[i] + after[(left - cost).clamp(min=0), 0 if ends else 1]
         keep = torch.where(left >= cost, keep, _NEVER)
@@ -174,6 +170,7 @@ class BudgetMask(MaskDistribution):
     def _best(self) -> list[int]:
         """The places of the blocks of the most probable set."""
         theta = (self.scaling * self.logits[0]).detach()
+        # The same recursion with max in place of the sum (Viterbi) gives the weight of the best way to go on.
         best = self._weights(theta, torch.maximum)
         left, begun, kept = torch.tensor([self.budget]), torch.zeros(1, dtype=torch.long), []
         left, begun = left.to(theta.device), begun.to(theta.device)

@@ -15,7 +15,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tinylab.pruning.estimators import ESTIMATORS, EstimatorName, gumbel_noise
+from tinylab.config.choices import ESTIMATORS
+from tinylab.pruning.estimators import gumbel_noise
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.verdict import GroupState
 
@@ -38,10 +39,10 @@ class Drawn:
 
 
 class MaskDistribution(nn.Module, ABC):
-    """The distribution over masks that a search learns. Logits stay in fp32: in bf16 they stand still."""
+    """The distribution over masks that a search learns. Logits stay in fp32: in bf16 small steps are rounded away."""
 
     @abstractmethod
-    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: str = "gumbel") -> Drawn:
         """A mask for each of `count` samples."""
 
     @abstractmethod
@@ -79,13 +80,16 @@ class MaskGroup(nn.Module):
         self.register_buffer("options", torch.tensor(options, dtype=torch.float32), persistent=False)
         self.register_buffer("seen", torch.zeros(len(options)))
 
-    def draw(self, noise: Tensor, tau: float, *, estimator: EstimatorName = "gumbel") -> tuple[Tensor, Tensor]:
+    def draw(self, noise: Tensor, tau: float, *, estimator: str = "gumbel") -> tuple[Tensor, Tensor]:
         """Masks (N, M), exactly 0 or 1, and their log probabilities (N,); Gumbel `noise` is (N, C)."""
+        # P(option) = softmax(scaling * logits). AdamW moves a logit by about its learning rate a step, 1e-3: scaled by
+        # 100 that is 0.1 in log-odds, enough to decide within some hundreds of steps, and the weights can have theirs.
         scaled = self.scaling * self.logits
-        chosen = ESTIMATORS[estimator](scaled, noise, tau)
-        hard = chosen.detach().round()
+        chosen = ESTIMATORS.get(estimator)(scaled, noise, tau)
+        hard = chosen.detach().round()  # D - y + y misses 0 and 1 by rounding
         if self.training:
             self.seen += hard.sum(dim=0)
+        # m = D @ options: one-hot (N, C) times all 0/1 masks (C, M) (TinyFusion, section 3).
         return chosen @ self.options, (hard * scaled.log_softmax(dim=1)).sum(dim=1)
 
     @torch.no_grad()
@@ -95,11 +99,11 @@ class MaskGroup(nn.Module):
 
     @torch.no_grad()
     def state(self) -> GroupState:
-        """How decided the group is; an average over steps has seen nothing itself."""
+        """How decided the group is; the average over steps has drawn nothing itself."""
         p = self.probabilities()
         return GroupState(
             confidence=p.max().item(),
-            entropy=torch.special.entr(p).sum().item() / math.log(max(2, len(p))),
+            entropy=torch.special.entr(p).sum().item() / math.log(max(2, len(p))),  # -sum p log p, at most log C
             moved=self.scaling * (self.logits - self.logits.mean()).abs().max().item(),
             unseen=(self.seen == 0).float().mean().item(),
             options=tuple(p.tolist()),
@@ -139,7 +143,7 @@ class DepthMask(MaskDistribution):
         groups = [group for several in self.stacks().values() for group in several]
         return {described.name: group for described, group in zip(self.layout.groups, groups, strict=True)}
 
-    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: EstimatorName = "gumbel") -> Drawn:
+    def draw(self, count: int, tau: float, generator: torch.Generator, *, estimator: str = "gumbel") -> Drawn:
         """A mask per sample for every stack, (N, depth)."""
         masks, total = {}, torch.zeros(())
         for stack, groups in self.stacks().items():
@@ -148,7 +152,7 @@ class DepthMask(MaskDistribution):
                 noise = gumbel_noise((count, group.logits.shape[1]), generator).to(group.logits.device)
                 part, log_probability = group.draw(noise, tau, estimator=estimator)
                 parts.append(part)
-                total = total.to(part.device) + log_probability
+                total = total.to(part.device) + log_probability  # groups are independent: log p is a sum
             masks[stack] = torch.cat(parts, dim=1)
         return Drawn(masks, total)
 
@@ -156,7 +160,7 @@ class DepthMask(MaskDistribution):
     def keep_probabilities(self) -> dict[str, Tensor]:
         """Probability of every block to be kept, (depth,) per stack."""
         return {
-            stack: torch.cat([group.probabilities() @ group.options for group in groups])
+            stack: torch.cat([group.probabilities() @ group.options for group in groups])  # E[m]; adds up to N a group
             for stack, groups in self.stacks().items()
         }
 

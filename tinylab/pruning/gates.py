@@ -4,15 +4,15 @@ x = m f(x) + (1 - m) x (TinyFusion: Fang et al. 2024, arXiv:2412.01199)."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.models.block_form import PLAIN, block_forms, protected_blocks
+from tinylab.models.block_form import PLAIN, block_forms, protected_blocks, restored_forwards
 from tinylab.pruning.batch_rows import choose_rows
 from tinylab.pruning.block_gate import Bypass, DenseGate, SkipGate
 
@@ -65,9 +65,10 @@ def gated(
     if getattr(model, "is_gradient_checkpointing", False):
         raise BadRequest("gates do not survive gradient checkpointing; call disable_gradient_checkpointing() first")
     _check_way(way, share, generator)
-    with contextlib.ExitStack() as undo:
-        for block, forward in _gates(model, masks, way, share, generator):
-            _replace_forward(block, forward, undo)
+    gates = list(_gates(model, masks, way, share, generator))
+    with restored_forwards(block for block, _ in gates):
+        for block, gate in gates:
+            block.forward = gate  # type: ignore[method-assign]
         yield
 
 
@@ -89,6 +90,8 @@ def _gates(
         if stack not in masks or masks[stack].shape[1:] != (len(blocks),):
             raise BadRequest(f"{stack!r} needs masks of the shape (samples, {len(blocks)}), one column a block")
     together = torch.cat([masks[stack].detach() for stack in stacks], dim=1)  # (N, blocks)
+    # A mask decides which kernels run on how many samples, so the CPU must know it; blocks asking one by one would make
+    # the device idle at every block.
     fetched = together.cpu()  # the one wait for the device
     if way != "sampled":
         share, generator = 1.0, None
@@ -108,22 +111,9 @@ def _gates(
 @contextlib.contextmanager
 def without_blocks(model: Denoiser, kept: Mapping[str, Collection[int]]) -> Iterator[None]:
     """Within the block, only the `kept` blocks of every stack work; the others let everything through."""
-    forms = block_forms(model)
-    with contextlib.ExitStack() as undo:
-        for stack, blocks in model.block_stacks().items():
-            for index, block in enumerate(blocks):
-                if index not in kept[stack]:
-                    _replace_forward(block, Bypass(block, forms.get(stack, PLAIN)), undo)
+    forms, stacks = block_forms(model), model.block_stacks()
+    gone = [(stack, b) for stack, blocks in stacks.items() for i, b in enumerate(blocks) if i not in kept[stack]]
+    with restored_forwards(block for _, block in gone):
+        for stack, block in gone:
+            block.forward = Bypass(block, forms.get(stack, PLAIN))  # type: ignore[method-assign]
         yield
-
-
-def _replace_forward(block: nn.Module, forward: Callable[..., Any], undo: contextlib.ExitStack) -> None:
-    """Put `forward` in place of the block's until `undo` is closed."""
-    undo.callback(_put_back, block, block.__dict__.get("forward"))
-    block.forward = forward  # type: ignore[method-assign]
-
-
-def _put_back(block: nn.Module, forward: Callable[..., Any] | None) -> None:
-    block.__dict__.pop("forward", None)
-    if forward is not None:  # hooks of other libraries sit there too
-        block.forward = forward  # type: ignore[method-assign]

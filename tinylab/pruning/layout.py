@@ -114,7 +114,7 @@ class Layout:
     ) -> Layout:
         """Read a pattern for a model with these stacks.
 
-        `half` is the largest N:M that halves every stack. `N:M` repeats itself; `2:4x2,3:4` is taken as it stands;
+        `half` is the largest N:M that halves every stack. `N:M` repeats itself; `2:4x2,3:4` is taken as it is;
         `encoder=…;decoder=…` gives each stack its own; `keep=K` is one budget for all blocks; `time=0.5` keeps what
         fits half of the measured time.
 
@@ -202,7 +202,7 @@ def _by_stack(text: str, depth: Mapping[str, int]) -> dict[str, str]:
         found[stack] = pattern
     missing = [stack for stack in depth if stack not in found]
     if missing:
-        raise BadRequest(f"the pattern says nothing about {', '.join(missing)}; name every stack")
+        raise BadRequest(f"the pattern does not name {', '.join(missing)}; name every stack")
     return {stack: found[stack] for stack in depth}
 
 

@@ -15,7 +15,7 @@ from tinylab.pruning.layout import show_depth
 
 __all__ = ["DepthPlan", "block_names"]
 
-_MOST_STACKS = 16  # more than any model has: what comes from a file may say anything
+_MOST_STACKS = 16  # more than any model has: a file may hold anything
 
 
 def block_names(depth: Mapping[str, int]) -> dict[str, list[str]]:

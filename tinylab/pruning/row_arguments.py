@@ -18,7 +18,7 @@ _CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
 
 
 class Doubt(Exception):
-    """An argument whose samples cannot be told."""
+    """An argument of which it is not known which entries belong to which samples."""
 
 
 def take_rows(
@@ -84,7 +84,7 @@ def join_rows(
         after: f(x), (K, ...).
         passed: x, (N - K, ...).
         mask: m (N,), hard.
-        changes: f(x) - x of the samples that keep the block, and of those that drop it and are asked: they give the
+        changes: f(x) - x of the samples that keep the block, and of the asked ones that drop it: they give the
             gradient of the mask, <f(x) - x, gradient of the output> of every sample. None for a mask without one.
 
     Returns:
@@ -129,6 +129,8 @@ class _Join(torch.autograd.Function):
         to_dropped = out.index_select(0, rows.dropped if wanted[1] else rows.dropped[: rows.asked])
         to_mask = None
         if wanted[2] and ctx.saved_tensors:
+            # dL/dm_n = <f(x_n) - x_n, dL/dx'_n>: exact for kept samples; of the dropped ones those that were asked,
+            # each weighted for all it stands for, and zero for the others.
             kept, asked = ctx.saved_tensors
             exact, estimated = _dot(kept, to_kept), rows.weight * _dot(asked, to_dropped[: rows.asked])
             to_mask = exact.new_zeros(len(out)).index_copy_(0, rows.kept, exact)

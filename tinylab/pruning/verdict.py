@@ -1,4 +1,4 @@
-"""Whether a search has made up its mind, in words. Free of torch."""
+"""Whether a search has decided, in words. Free of torch."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class About:
 
 
 def about(run: Run) -> About:
-    """What is said of the run; a damaged file says nothing."""
+    """Name and notes of the run; both empty where the file is damaged."""
     values = read_object(run.path / ABOUT_FILE, _LARGEST) or {}
     try:
         return About.of(values.get("name", ""), values.get("notes", ""))
@@ -54,13 +54,13 @@ def describe(run: Run, *, name: str | None = None, notes: str | None = None) -> 
     return fresh
 
 
-def write_about(folder: Path, said: About) -> None:
-    """Store it, or remove the file where nothing is said."""
+def write_about(folder: Path, fresh: About) -> None:
+    """Store it, or remove the file where both are empty."""
     path = folder / ABOUT_FILE
-    if said == About():
+    if fresh == About():
         path.unlink(missing_ok=True)
     else:
-        atomic.write_text(path, json.dumps(asdict(said), indent=2, ensure_ascii=False) + "\n")
+        atomic.write_text(path, json.dumps(asdict(fresh), indent=2, ensure_ascii=False) + "\n")
 
 
 def _tidy_name(name: Any) -> str:
@@ -68,7 +68,7 @@ def _tidy_name(name: Any) -> str:
     if len(tidy) > _LONGEST_NAME:
         raise BadRequest(f"the name has {len(tidy)} characters; {_LONGEST_NAME} at most, the rest can go to the notes")
     if not tidy.isprintable():
-        raise BadRequest("the name has characters that cannot be shown; type it anew")
+        raise BadRequest("the name has characters that cannot be shown; type it again")
     return tidy
 
 
@@ -77,7 +77,7 @@ def _tidy_notes(notes: Any) -> str:
     if len(tidy) > _LONGEST_NOTES:
         raise BadRequest(f"the notes have {len(tidy):,} characters; {_LONGEST_NOTES:,} at most: shorten them")
     if not tidy.replace("\n", "").replace("\t", "").isprintable():
-        raise BadRequest("the notes have characters that cannot be shown; type them anew")
+        raise BadRequest("the notes have characters that cannot be shown; type them again")
     return tidy
 
 

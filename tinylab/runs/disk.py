@@ -1,4 +1,4 @@
-"""How much room runs take, part by part, and making it smaller. Free of torch."""
+"""How much disk space runs take, part by part, and making it less. Free of torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from tinylab.files import atomic
 from tinylab.files.json_file import read_object
 from tinylab.paths import runs_folder
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
 from tinylab.runs.store import list_runs
 from tinylab.runs.trash import refuse_busy, trash_folder
 
@@ -51,7 +51,7 @@ class DiskUse:
 
 
 def usage(run: Run) -> Usage:
-    """How much room a run takes."""
+    """How much disk space a run takes."""
     found = dict.fromkeys((field.name for field in fields(Usage)), 0)
     for entry in _entries(run.path):
         name = _PARTS.get(entry.name) or ("artifacts" if entry.name == "artifacts" else "other")
@@ -60,7 +60,7 @@ def usage(run: Run) -> Usage:
 
 
 def disk_use() -> DiskUse:
-    """How much room everything in the runs folder takes, and how much is left."""
+    """How much disk space everything in the runs folder takes, and how much is left."""
     folder = runs_folder()
     runs = {run.path for run in list_runs()}
     runs_bytes = sum(folder_bytes(path) for path in runs)

@@ -1,4 +1,4 @@
-"""Why a job ended that did not say so itself, in one line that names the mend."""
+"""Why a job ended that did not record it itself, in one line that names the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["exit_reason", "last_exception", "oom_kills", "out_of_memory", "silent_exit"]
 
-_NO_MEMORY = "memory ran out; free some and resume it, or start anew with fewer images a step"
+_NO_MEMORY = "memory ran out; free some and resume it, or start again with fewer images a step"
 _OF_MEMORY = re.compile(r"out of memory|can(?:no|')t allocate memory|bad_alloc|MemoryError", re.IGNORECASE)
 _TAIL = 64 * 1024  # bytes of a log that are looked at
 _LONGEST = 300  # characters of an exception that are shown
@@ -25,7 +25,7 @@ _MACHINE = Path("/proc/vmstat")
 
 
 def exit_reason(code: int, *, short_of_memory: bool = False, exception: str = "") -> str:
-    """What an exit status says, as `subprocess` gives it: the negative number of a signal, or what was returned.
+    """What an exit status means, as `subprocess` gives it: the negative number of a signal, or what was returned.
 
     Args:
         short_of_memory: the system killed some process for memory while the job worked.
@@ -41,22 +41,22 @@ def exit_reason(code: int, *, short_of_memory: bool = False, exception: str = ""
 
 
 def silent_exit(exception: str = "") -> str:
-    """What is said of a job whose end nobody saw; `exception` is the last in its log."""
-    said = "its process ended without a word; resume it"
-    return f"{said}. Its log ends with: {exception}" if exception else said
+    """The reason shown for a job whose end nobody saw; `exception` is the last in its log."""
+    reason = "its process ended without a word; resume it"
+    return f"{reason}. Its log ends with: {exception}" if exception else reason
 
 
 def out_of_memory(error: BaseException | str) -> str:
-    """What is said where Python, torch or CUDA raised this for want of memory; "" for every other exception."""
-    said = error if isinstance(error, str) else f"{type(error).__name__}: {error}".removesuffix(": ")
-    return f"{_NO_MEMORY} ({_shortened(said)})" if _OF_MEMORY.search(said) else ""
+    """The reason shown where Python, torch or CUDA raised this for want of memory; "" for every other exception."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{_NO_MEMORY} ({_shortened(text)})" if _OF_MEMORY.search(text) else ""
 
 
 def last_exception(log: Path, start: int = 0) -> str:
     """The exception that a log ends with, as its last line names it; "" where it ends otherwise.
 
     Args:
-        start: where to begin reading; what an earlier process said does not count.
+        start: where to begin reading; output of an earlier process does not count.
     """
     try:
         with log.open("rb") as file:

@@ -36,14 +36,14 @@ class MetricsWriter:
 
     @contextlib.contextmanager
     def _sound(self) -> Iterator[None]:
-        """Turn a damaged file into a Failure that names the mend."""
+        """Turn a damaged file into a Failure that names the remedy."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             unopened = "unable to open" in str(error)
             if isinstance(error, sqlite3.OperationalError) and not unopened:
-                raise  # a full disk, say: the file is sound, and `disk_errors` names the mend
-            if unopened:  # SQLite says the same of a disk that takes no more files: that is an OSError here
+                raise  # as on a full disk: the file is sound, and `disk_errors` names the remedy
+            if unopened:  # SQLite has the same message for a disk that takes no more files: that is an OSError here
                 tempfile.TemporaryFile(dir=self._path.parent).close()
             raise Failure(f"{self._path} is damaged ({error}); delete it to go on without its curves") from error
 

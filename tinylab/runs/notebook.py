@@ -39,7 +39,7 @@ except ImportError:  # outside of a notebook
 
 
 def show(run):
-    """What a report tells of a run: words, tables, figures, pictures."""
+    """What a report shows of a run: words, tables, figures, pictures."""
     section = section_of(run)
     display(Markdown(f"### {section.title}"))
     for words in section.words:
@@ -68,7 +68,7 @@ def notebook_of(configs: Sequence[JobConfig], *, homes: Sequence[Path] = (), tit
     cells = [_words(head), _code(_IMPORTS.format(configs=types)), _words(_SHOW_WORDS), _code(_SHOW)]
     for number, (config, name) in enumerate(zip(configs, names, strict=True), start=1):
         earlier = {path: other for path, other in known.items() if names.index(other) < number - 1}
-        cells.append(_words(_told(number, config, earlier)))
+        cells.append(_words(_described(number, config, earlier)))
         cells.append(_code(_started(config, name, earlier)))
         cells.append(_code(f"execute({name}, quiet=True)"))
         cells.append(_code(f"show({name})"))
@@ -89,7 +89,7 @@ def _names(configs: Sequence[JobConfig]) -> list[str]:
     return names
 
 
-def _told(number: int, config: JobConfig, earlier: Mapping[str, str]) -> str:
+def _described(number: int, config: JobConfig, earlier: Mapping[str, str]) -> str:
     """What the job is, what was chosen, and its command."""
     lines = [f"## {number}. {config.kind}: {config.summary}"]
     fields = type(config).model_fields

@@ -16,7 +16,7 @@ from tinylab.files import atomic
 from tinylab.files.file_cache import FileCache
 from tinylab.files.json_file import read_object
 
-__all__ = ["FILE", "LONGEST", "MOST_READERS", "add_reader", "owner_of", "readers_of", "set_owner", "write_owner"]
+__all__ = ["FILE", "LONGEST", "MOST_READERS", "add_reader", "owner_of", "readers_of", "write_owner"]
 
 FILE = "owner.json"
 LONGEST = 200  # characters of a name
@@ -52,12 +52,6 @@ def readers_of(run: _Folder) -> tuple[str, ...]:
     return _people(run.path).readers
 
 
-def set_owner(run: _Folder, owner: str) -> None:
-    """Make the run somebody's; its readers stay."""
-    with _turn:
-        _write(run.path, replace(_people(run.path), owner=_name(owner)))
-
-
 def add_reader(run: _Folder, reader: str) -> None:
     """Let somebody else look at the run. Of more than `MOST_READERS` the oldest lose it."""
     with _turn:
@@ -67,9 +61,11 @@ def add_reader(run: _Folder, reader: str) -> None:
 
 
 def write_owner(folder: Path, owner: str) -> None:
-    """Write the owner of a run that is being made in `folder`; nothing for ""."""
-    if _name(owner):
-        _write(folder, _People(owner))
+    """Make the run in `folder` somebody's, "" for nobody's; its readers stay."""
+    with _turn:
+        people = _people(folder)
+        if _name(owner) != people.owner:
+            _write(folder, replace(people, owner=owner))
 
 
 def _people(folder: Path) -> _People:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
-from tinylab.files.json_file import read_object
+from tinylab.files.json_file import read_object, write_json
 from tinylab.paths import assets_folder, exists
 from tinylab.runs.replay import replay_steps
 from tinylab.runs.run import ACTIVATIONS, SNAPSHOTS, Run
@@ -58,7 +58,7 @@ def is_recording(run: Run) -> bool:
 
 
 def record(run: Run, name: str, shared: Callable[[str], str]) -> Run:
-    """Make a recording of a run: what its views show, and nothing that says where it was made.
+    """Make a recording of a run: what its views show, and nothing that names a place on this machine.
 
     Args:
         name: its id is this after `recorded-`.
@@ -78,15 +78,17 @@ def record(run: Run, name: str, shared: Callable[[str], str]) -> Run:
     called = _renamed(shared)
     status = replace(run.stored_status(), pid=0, process_start=0.0, message=called(run.stored_status().message))
     origin = {**(read_object(run.path / "origin.json") or {}), "run": run.id}
-    _write(path / "status.json", asdict(status))
-    _write(path / "origin.json", origin)
+    write_json(path / "status.json", asdict(status))
+    write_json(path / "origin.json", origin)
     _copy_artifacts(run, path / "artifacts", called)
     plan = read_object(run.plan_path)
     if plan is not None:
-        _write(path / "plan.json", _each(plan, called))
+        write_json(path / "plan.json", _each(plan, called))
     if run.metrics_path.is_file():
         _copy_metrics(run.metrics_path, path / "metrics.db")
-    _write(path / "config.json", _each(json.loads(run.config().to_json()), called))  # last: it makes the folder a run
+    write_json(
+        path / "config.json", _each(json.loads(run.config().to_json()), called)
+    )  # last: it makes the folder a run
     return Run.open(path)
 
 
@@ -95,8 +97,8 @@ def _renamed(shared: Callable[[str], str]) -> Callable[[str], str]:
     known = {str((read_object(one.path / "origin.json") or {}).get("run")): one.id for one in recordings()}
 
     def called(text: str) -> str:
-        told = shared(text)
-        return known.get(told, told) if Path(text).is_absolute() else told
+        name = shared(text)
+        return known.get(name, name) if Path(text).is_absolute() else name
 
     return called
 
@@ -113,7 +115,7 @@ def _each(value: Any, called: Callable[[str], str]) -> Any:
 def _copy_artifacts(run: Run, folder: Path, called: Callable[[str], str]) -> None:
     for source in (path for pattern in _SHOWN for path in sorted(run.artifacts.glob(pattern))):
         if source.suffix == ".json":
-            _write(folder / source.name, _each(read_object(source), called))
+            write_json(folder / source.name, _each(read_object(source), called))
         else:
             atomic.write_bytes(folder / source.name, source.read_bytes())
     for picture in run.snapshots():
@@ -125,7 +127,3 @@ def _copy_metrics(source: Path, target: Path) -> None:
     """Everything in one file without side files, with no empty pages in it."""
     with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
         db.execute("VACUUM INTO ?", (str(target),))
-
-
-def _write(path: Path, value: Any) -> None:
-    atomic.write_text(path, json.dumps(value, indent=2) + "\n")

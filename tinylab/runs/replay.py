@@ -1,4 +1,4 @@
-"""A run as it stood at some time of its computation, so that it can be watched again."""
+"""A run as it was at some time of its computation, so that it can be watched again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Row = Mapping[str, Any]
 
 
 class RunAtStep(Run):
-    """A run as it stood after a step, before its end: nothing in it is of a later time.
+    """A run as it was after a step, before its end: nothing in it is of a later time.
 
     When which step was done is not stored, so its seconds are in proportion to its steps.
     """
@@ -104,14 +104,14 @@ def replay_steps(run: Run) -> list[int]:
 
 
 def run_at(run: Run, step: int, end: int) -> Run:
-    """The run as it stood at one of its `moments`, the last of which is `end`: there it is the run itself."""
+    """The run as it was at one of its `replay_steps`, the last of which is `end`: there it is the run itself."""
     if step >= end:
         return run
     return (_Comparison if kind_of(run.config()).replay == "cells" else RunAtStep)(run, step)
 
 
 def _spread(steps: Sequence[int]) -> list[int]:
-    """At most `MOST_MOMENTS` of them, the first and the last included."""
+    """At most `MOST_REPLAY_STEPS` of them, the first and the last included."""
     last, shown = len(steps) - 1, min(len(steps), MOST_REPLAY_STEPS)
     return [steps[round(place * last / max(1, shown - 1))] for place in range(shown)]
 

@@ -1,9 +1,9 @@
-"""A run is a folder that explains itself: what was asked, how it stands, what it measured, what it made.
+"""A run is a folder that explains itself: what was asked, its state, what it measured, what it made.
 
 config.json   the job config             metrics.db    everything measured on the way
 status.json   state, progress, process   checkpoints/  where a stopped run goes on
 origin.json   versions, git commit       artifacts/    results: result.json, pictures
-log.txt       what the process said      plan.json     the kept layers (search, prune)
+log.txt       output of the process      plan.json     the kept layers (search, prune)
 model/        the saved model            lock          held by the process that computes
 owner.json    whose it is
 """
@@ -25,7 +25,7 @@ from tinylab.config import JobConfig, parse_config
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.files.file_cache import FileCache
-from tinylab.files.json_file import read_object
+from tinylab.files.json_file import read_object, write_json
 from tinylab.paths import exists
 from tinylab.runs.exit_reasons import last_exception, silent_exit
 from tinylab.runs.metrics_db import MetricsReader
@@ -47,8 +47,21 @@ class Taken(BadRequest):
     """The folder for a new run is in use."""
 
 
+class _Part:
+    """The path of a file or folder in the run folder, as an attribute of the run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: Run, owner: type[Run]) -> Path:
+        return run.path / self._name
+
+
 class Run:
     """One run folder. Reading never changes it; only the job's own process and its launcher write."""
+
+    checkpoints, artifacts, model_path = _Part("checkpoints"), _Part("artifacts"), _Part("model")
+    metrics_path, plan_path = _Part("metrics.db"), _Part("plan.json")
 
     def __init__(self, path: Path) -> None:
         self.path = path if isinstance(path, Path) else Path(path)
@@ -78,7 +91,7 @@ class Run:
             raise BadRequest(f"cannot write to {place}: {error.strerror}; choose another folder for --out") from None
         try:
             with atomic.disk_errors("free some space and start again"):
-                atomic.write_text(path / "origin.json", json.dumps(_origin(), indent=2))
+                write_json(path / "origin.json", _origin())
                 run.write_status(Status(created=time.time()))
                 write_owner(path, owner)
                 atomic.write_text(path / "config.json", config.to_json())  # last: it makes the folder a run
@@ -98,31 +111,6 @@ class Run:
     def id(self) -> str:
         """The folder's name."""
         return self.path.name
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def artifacts(self) -> Path:
-        """Folder of the results."""
-        return self.path / "artifacts"
-
-    @property
-    def metrics_path(self) -> Path:
-        """The metrics file."""
-        return self.path / "metrics.db"
-
-    @property
-    def model_path(self) -> Path:
-        """Folder of the saved model."""
-        return self.path / "model"
-
-    @property
-    def plan_path(self) -> Path:
-        """The plan file."""
-        return self.path / "plan.json"
 
     def discard_unused(self) -> None:
         """Remove a run that `create` made here and that was refused before anything was computed."""
@@ -145,7 +133,7 @@ class Run:
     def config(self) -> JobConfig:
         """What was asked; BadRequest if the file is damaged, as for all that is read here."""
         path = f"{self.path}/config.json"
-        return _configs.read(path, lambda: parse_config(json.dumps(_object(Path(path), "start the job anew")), path))
+        return _configs.read(path, lambda: parse_config(json.dumps(_object(Path(path), "start the job again")), path))
 
     def result(self) -> dict[str, Any]:
         """What a finished run found, {} before."""
@@ -167,7 +155,7 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Store what the run found."""
-        atomic.write_text(self.artifacts / "result.json", json.dumps(result, indent=2))
+        write_json(self.artifacts / "result.json", result)
 
     def stored_status(self) -> Status:
         """The status as last written, whether its process still lives or not."""
@@ -193,7 +181,7 @@ class Run:
             return ""
 
     def write_status(self, status: Status) -> None:
-        """Replace the status; on a full disk write it over the old one, which needs no room."""
+        """Replace the status; on a full disk write it over the old one, which needs no space."""
         path, text = self.path / "status.json", json.dumps(asdict(status), indent=2)
         try:
             atomic.write_text(path, text)
@@ -208,18 +196,18 @@ class Run:
 
 
 def _read_status(path: Path) -> Status:
-    mend = "put {} in it, then `tinylab resume` goes on"
-    values = _object(path, mend)
+    remedy = "put {} in it, then `tinylab resume` goes on"
+    values = _object(path, remedy)
     try:
         return Status.of(values)
     except (TypeError, ValueError):
-        raise BadRequest(f"{path} is damaged; {mend}") from None
+        raise BadRequest(f"{path} is damaged; {remedy}") from None
 
 
-def _object(path: Path, mend: str) -> dict[str, Any]:
+def _object(path: Path, remedy: str) -> dict[str, Any]:
     found = read_object(path, _LARGEST)
     if found is None:
-        raise BadRequest(f"{path} is damaged; {mend}")
+        raise BadRequest(f"{path} is damaged; {remedy}")
     return found
 
 
@@ -229,15 +217,17 @@ def _shortened(path: Path) -> str:
 
 
 def _origin() -> dict[str, Any]:
-    versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:  # no git on this machine
         commit = ""
+    versions = {package: _version(package) for package in _PACKAGES}
     return {"python": platform.python_version(), "packages": versions, "git": commit or None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

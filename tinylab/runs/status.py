@@ -1,4 +1,4 @@
-"""How a run stands, and whether the process that works on it still lives."""
+"""The state of a run, and whether the process that works on it still lives."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MOST = 1e12  # no time, step or process number is larger
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands. Times are seconds since the epoch; `pid` and `process_start` name one process for sure.
+    """The state of a run. Times are seconds since the epoch; `pid` and `process_start` name one process for sure.
 
-    A `queued` run waits for a device. It does so in its folder alone, and is still in line after a restart.
+    A `queued` run waits for a device. It does so in its folder alone, and is still queued after a restart.
     """
 
     state: str = "created"  # one of STATES
@@ -34,7 +34,7 @@ class Status:
     heartbeat: float = 0.0
     seconds: float = 0.0  # time computed so far, over all resumes
     seconds_left: float | None = None
-    queued: float = 0.0  # when it last joined the line of those that wait for a device
+    queued: float = 0.0  # when it last joined the queue of those that wait for a device
     slot: int = -1  # the device it was given; -1: whichever its process takes
 
     @property

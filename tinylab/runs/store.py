@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ __all__ = [
     "in_runs_folder",
     "list_runs",
     "listed_runs",
+    "move_to_free_name",
     "new_run",
     "unguessable",
 ]
@@ -36,7 +38,7 @@ _HIDDEN = "._"  # how folders begin that are kept beside the runs, such as the t
 
 @dataclass(frozen=True)
 class Listed:
-    """A run and what its files say: its status as it was stored, and what was asked."""
+    """A run and what its files hold: its status as it was stored, and what was asked."""
 
     run: Run
     stored: Status
@@ -49,14 +51,38 @@ def new_run(config: JobConfig, *, owner: str = "") -> Run:
     What is somebody's own has a name that nobody else can guess.
     """
     name = f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    stem = runs_folder() / (unguessable(name) if owner else name)
-    path, count = stem, 1
-    while True:
-        try:
+    for path in _numbered(runs_folder() / (unguessable(name) if owner else name)):
+        with contextlib.suppress(Taken):
             return Run.create(path, config, owner=owner)
-        except Taken:
-            count += 1
-            path = stem.with_name(f"{stem.name}-{count}")
+    raise AssertionError  # there is always another number
+
+
+def move_to_free_name(folder: Path, target: Path, taken: Callable[[str], object] = lambda name: None) -> Path:
+    """Rename a run folder to `target`, or to that with a number where the name is taken; the path that it got.
+
+    Args:
+        taken: whether a name may not be used although no such folder is there.
+
+    Raises:
+        BadRequest: the folder is gone.
+    """
+    for path in _numbered(target):
+        try:
+            if not os.path.lexists(path) and not taken(path.name):
+                os.rename(folder, path)  # fails where another process has just put a folder with files
+                return path
+        except FileNotFoundError:
+            raise BadRequest(f"run {folder.name} is gone already") from None
+        except OSError:
+            if not os.path.lexists(path):
+                raise
+    raise AssertionError  # there is always another number
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """The path, then the same with -2, -3 and so on."""
+    yield path
+    yield from (path.with_name(f"{path.name}-{count}") for count in itertools.count(2))
 
 
 def unguessable(name: str) -> str:
@@ -129,11 +155,11 @@ def find_plan(reference: str) -> DepthPlan:
 
 
 def has_words(run: Run, words: str) -> bool:
-    """Whether all of these words stand, in any order, in the run's id, name, notes, kind, state or model."""
+    """Whether all of these words are, in any order, in the run's id, name, notes, kind, state or model."""
     wanted = words.casefold().split()
     if not wanted:
         return True
-    config, said = run.config(), about(run)
+    config, called = run.config(), about(run)
     model = str(getattr(config, "model", None) or "")
-    text = "\n".join([run.id, said.name, said.notes, config.kind, run.status().state, model]).casefold()
+    text = "\n".join([run.id, called.name, called.notes, config.kind, run.status().state, model]).casefold()
     return all(word in text for word in wanted)

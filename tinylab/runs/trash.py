@@ -14,13 +14,13 @@ from pathlib import Path
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.paths import exists, runs_folder
+from tinylab.runs.locks import run_lock
 from tinylab.runs.run import Run
-from tinylab.runs.run_lock import run_lock
+from tinylab.runs.store import move_to_free_name
 
 __all__ = ["WEEK", "Trashed", "delete", "empty_trash", "find_trashed", "list_trash", "purge", "refuse_busy", "restore"]
 
 WEEK = 7 * 24 * 3600.0  # seconds
-_QUEUED = "queued"
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,7 @@ def delete(run: Run) -> str:
     trash_folder().mkdir(parents=True, exist_ok=True)
     with run_lock(run):  # nobody begins to compute it meanwhile
         os.utime(run.path)
-        return _move(run.path)
-
-
-def _move(folder: Path) -> str:
-    """Move a folder to the trash under its name, or with a number where that is taken."""
-    target, count = trash_folder() / folder.name, 1
-    while True:
-        try:
-            if not target.exists():
-                os.rename(folder, target)  # fails where another process has just put a folder with files
-                return target.name
-        except FileNotFoundError:
-            raise BadRequest(f"run {folder.name} is gone already") from None
-        except OSError:
-            if not target.exists():
-                raise
-        count += 1
-        target = target.with_name(f"{folder.name}-{count}")
+        return move_to_free_name(run.path, trash_folder() / run.id).name
 
 
 def restore(trashed_id: str) -> Run:
@@ -80,17 +63,16 @@ def restore(trashed_id: str) -> Run:
     """
     folder = find_trashed(trashed_id).run.path
     target = runs_folder() / folder.name
-    if target.exists():
-        raise BadRequest(f"a run {folder.name} is there again; rename or delete that one first")
     try:
-        os.rename(folder, target)
+        if not target.exists():
+            os.rename(folder, target)
+            return Run.open(target)
     except FileNotFoundError:
         raise BadRequest(f"run {folder.name} is gone from the trash") from None
-    except OSError:
+    except OSError:  # a run was made there just now
         if not target.exists():
             raise
-        raise BadRequest(f"a run {folder.name} is there again; rename or delete that one first") from None
-    return Run.open(target)
+    raise BadRequest(f"a run {folder.name} is there again; rename or delete that one first")
 
 
 def find_trashed(trashed_id: object) -> Trashed:
@@ -142,7 +124,7 @@ def refuse_busy(run: Run, verb: str) -> None:
     state = run.status()
     if state.active:
         raise BadRequest(f"run {run.id} is at work; stop it, then {verb} it")
-    if state.state == _QUEUED:
+    if state.state == "queued":
         raise BadRequest(f"run {run.id} waits for its turn; stop it, then {verb} it")
 
 

@@ -1,33 +1,21 @@
-"""Drawing images from a model: one file a sampler, each for the families that it understands."""
+"""Sampling images from a model. The rows of all samplers are in `tinylab.config.choices`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
+from tinylab.config.choices import SAMPLERS
 from tinylab.errors import BadRequest
-from tinylab.registry import Registry
 
-__all__ = ["SAMPLERS", "SAMPLERS_OF", "sampler_for"]
+__all__ = ["SAMPLERS", "sampler_for", "samplers_of"]
 
-SAMPLERS: Registry = Registry("sampler")
-_HERE = "tinylab.sampling"
-SAMPLERS.register("ddpm", f"{_HERE}.gaussian:sample_ddpm", summary="ancestral sampling, learned variance", label="DDPM")
-SAMPLERS.register("ddim", f"{_HERE}.gaussian:sample_ddim", summary="deterministic DDIM, eta 0", label="DDIM")
-SAMPLERS.register("euler", f"{_HERE}.flow:sample_euler", summary="the flow's ODE, Euler steps", label="Euler (ODE)")
-SAMPLERS.register("heun", f"{_HERE}.flow:sample_heun", summary="the flow's ODE, two looks a step", label="Heun (ODE)")
-SAMPLERS.register("sde", f"{_HERE}.flow:sample_sde", summary="the flow's SDE, Euler-Maruyama", label="SDE")
-SAMPLERS.register("masked", f"{_HERE}.masked:sample", summary="hidden tokens, a few at a time", label="Masked tokens")
 
-# The first one is the default of the family.
-SAMPLERS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"dit": ("ddpm", "ddim"), "sit": ("euler", "heun", "sde"), "mar": ("masked",)}
-)
+def samplers_of(family: str) -> tuple[str, ...]:
+    """The samplers for models of a family, its default first."""
+    return tuple(row.name for row in SAMPLERS.rows() if family in row.families)
 
 
 def sampler_for(family: str, wanted: str = "auto") -> str:
     """The sampler to use for a model of this family; BadRequest if the one that is `wanted` does not fit."""
-    fitting = SAMPLERS_OF.get(family, ())
+    fitting = samplers_of(family)
     if not fitting:
         raise BadRequest(f"models of family {family!r} cannot be sampled from yet")
     if wanted == "auto":

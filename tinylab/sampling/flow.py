@@ -15,7 +15,7 @@ __all__ = ["sample_euler", "sample_heun", "sample_sde"]
 
 
 def sample_euler(sampling: Sampling) -> Iterator[Tensor]:
-    """Equal Euler steps, one look at the model each: x += v dt."""
+    """Equal Euler steps, one forward pass each: x += v dt."""
     x, times = sampling.start(), _times(sampling)
     for now, then in zip(times[:-1], times[1:], strict=True):
         x = x + (then - now) * sampling.predict(x, now)
@@ -23,7 +23,7 @@ def sample_euler(sampling: Sampling) -> Iterator[Tensor]:
 
 
 def sample_heun(sampling: Sampling) -> Iterator[Tensor]:
-    """Equal steps with the mean of the velocities at both ends, two looks each: second order."""
+    """Equal steps with the mean of the velocities at both ends, two forward passes each: second order."""
     x, times = sampling.start(), _times(sampling)
     for now, then in zip(times[:-1], times[1:], strict=True):
         here = sampling.predict(x, now)
@@ -42,7 +42,7 @@ _LAST_SDE_STEP = 0.04  # length of the last of several steps; it goes to data al
 
 
 def sample_sde(sampling: Sampling) -> Iterator[Tensor]:
-    """dx = (v + w s) dt + sqrt(2 w) dW with the diffusion w = sigma_t; one look at the model a step."""
+    """dx = (v + w s) dt + sqrt(2 w) dW with the diffusion w = sigma_t; one forward pass a step."""
     objective = cast(FlowMatching, sampling.objective)
     x, steps = sampling.start(), sampling.settings.steps
     if steps == 1:  # no step is left for noise: follow the flow

@@ -36,7 +36,7 @@ def generate(
     Equal settings give every model the same noise at every step, and image `first + i` is the same in any batch.
 
     Args:
-        first: index of the first image, for drawing a large set in batches.
+        first: index of the first image, for sampling a large set in batches.
         noise: where randomness comes from, in place of the seeded noise of every image.
         on_step: called with the number of finished steps.
     """

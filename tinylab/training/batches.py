@@ -21,10 +21,10 @@ class TrainBatch:
 
     Attributes:
         x: images or latents (n, ...).
-        y: their classes (n,), or what else the model is told of them.
+        y: their classes (n,), or what other conditions the model is given.
         draw: times and noise of these images.
         rows: which images of the step they are.
-        generator: what the rest of the step draws from; it stands where the whole batch left it.
+        generator: what the rest of the step draws from, in the state after the draws of the whole batch.
     """
 
     x: Tensor

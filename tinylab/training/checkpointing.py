@@ -72,7 +72,7 @@ def tidy(folder: Path, step: int) -> None:
 def gathered(parts: Mapping[str, Mapping[str, Tensor]], *, keep: bool) -> dict[str, dict[str, Tensor]]:
     """The parts with whole tensors on the CPU, where some are spread over processes, one after the other.
 
-    All processes must ask; those that do not `keep` them get nothing.
+    All processes must call this; those that do not `keep` them get nothing.
     """
     found: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
     for part, state in parts.items():

@@ -13,8 +13,8 @@ from tinylab.data.digits import ImageSplit
 from tinylab.data.order import batch_indices, step_generator
 from tinylab.models.networks.reader import DigitReader
 from tinylab.training.ema import Ema
-from tinylab.training.loop import cosine, set_rate
 from tinylab.training.recorder import StepRecord
+from tinylab.training.task import Task
 
 __all__ = ["ClassifyTask"]
 
@@ -31,25 +31,16 @@ class LabelledImages:
         return LabelledImages(self.x.to(device), self.y.to(device))
 
 
-class ClassifyTask:
+class ClassifyTask(Task):
     """Cross-entropy on digits that are shifted by up to a pixel and lightly noised, so that it reads, not remembers."""
 
     def __init__(self, model: DigitReader, data: ImageSplit, config: TrainConfig) -> None:
         self.model, self.data, self.config = model.train(), data, config
         self.device = next(model.parameters()).device
+        self.peak_rate = config.lr
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
         self.ema = Ema(model, config.ema_decay)
         self.modules = {"model": model, "ema": self.ema.module}
-
-    @property
-    def images(self) -> int:
-        """Images of a step."""
-        return self.config.batch_size
-
-    def begin(self, step: int) -> None:
-        """Set the learning rate of the step."""
-        config = self.config
-        set_rate(self.optimizer, config.lr * cosine(step, config.steps, warmup=config.warmup, floor=0.0))
 
     def batch(self, step: int, rows: slice) -> LabelledImages:
         """Some of the images of a step, jittered."""

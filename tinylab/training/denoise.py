@@ -13,13 +13,13 @@ from tinylab.diffusion import Objective
 from tinylab.models.base import Denoiser
 from tinylab.training.batches import TrainBatch, denoise_batch
 from tinylab.training.ema import Ema
-from tinylab.training.loop import cosine, set_rate
 from tinylab.training.recorder import StepRecord
+from tinylab.training.task import Task
 
 __all__ = ["DenoiseTask"]
 
 
-class DenoiseTask:
+class DenoiseTask(Task):
     """Minimise the objective on images, with a cosine schedule and averaged weights.
 
     Args:
@@ -49,16 +49,9 @@ class DenoiseTask:
         self.modules = {"model": model, "ema": self.ema.module}
         self._terms: dict[str, list[Tensor]] = {}
 
-    @property
-    def images(self) -> int:
-        """Images of a step."""
-        return self.config.batch_size
-
     def begin(self, step: int) -> None:
         """Set the learning rate of the step."""
-        config = self.config
-        self._rate = self.peak_rate * cosine(step, config.steps, warmup=config.warmup, floor=self.floor)
-        set_rate(self.optimizer, self._rate)
+        super().begin(step)
         self._terms = {}
 
     def batch(self, step: int, rows: slice) -> TrainBatch:
@@ -94,4 +87,4 @@ class DenoiseTask:
     def record(self, step: int, loss: float) -> StepRecord:
         """Loss, its terms and the learning rate."""
         terms = {name: torch.cat(parts).mean().item() for name, parts in self._terms.items()}
-        return StepRecord({"loss": loss, **terms, "lr": self._rate})
+        return StepRecord({"loss": loss, **terms, "lr": self.rate})

@@ -33,7 +33,7 @@ class Ema(Generic[M]):
 
     @property
     def module(self) -> M:
-        """The averaged module. All processes must ask for it where weights are spread over them."""
+        """The averaged module. All processes must read it where weights are spread over them."""
         self.gather()
         return self._module
 
@@ -48,6 +48,8 @@ class Ema(Generic[M]):
     @torch.no_grad()
     def update(self, source: nn.Module, step: int) -> None:
         """Move towards `source` after optimizer step `step` (from 0)."""
+        # w_ema <- d w_ema + (1 - d) w, averaging over about 1 / (1 - d) steps; with d = (1 + s) / (10 + s) at first,
+        # that is over about the last ninth of the steps so far.
         decay = min(self.decay, (1 + step) / (10 + step))
         live = list(source.parameters())
         if self._parts is None and is_sharded(source):

@@ -99,16 +99,21 @@ class Engine:
             last = number + 1 == len(self.rows)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self._trained):
                 loss = self._loss(step, batch)
+                # The mean over micro-batches of equal size is the mean over the batch: sum of grad(L_k / K). The
+                # division is left out for K = 1, and gradients are exchanged once, with the last micro-batch.
                 # Accelerate's own backward looks for an optional library on the disk, at every call.
                 (loss if len(self.rows) == 1 else loss / len(self.rows)).backward()
             losses.append(loss.detach())
         for parameter in self._parameters:
-            if parameter.grad is None:  # a block that no sample used: to Adam that is a zero, not an absence
+            # A block that no sample used has gradient zero. Left at None, AdamW would skip it: its moments would not
+            # decay, and the step would depend on which blocks happened to be drawn.
+            if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def clip(self, largest: float) -> Tensor:
         """Cut the norm of all gradients together to `largest`; what it was before, whole."""
+        # g <- g min(1, c / |g|), with |g| over all parameters: the direction of the step stays.
         return whole(nn.utils.clip_grad_norm_(self._parameters, largest))
 
     def update(self) -> None:
@@ -117,7 +122,7 @@ class Engine:
 
 
 def _accelerator(task: Task) -> Accelerator:
-    """Set by the task alone: of what a launcher says, only the number of processes and the spreading count."""
+    """Set by the task alone: of a launcher's settings, only the number of processes and the spreading count."""
     spread = parse_flag_from_env("ACCELERATE_USE_FSDP") and process_group().size > 1
     plugin = _spreading(_whole_model(task)) if spread else None
     find_unused = getattr(task, "leaves_parameters_out", False)
@@ -143,7 +148,7 @@ def _whole_model(task: Task) -> Denoiser:
 
 
 def _spreading(model: Denoiser) -> FullyShardedDataParallelPlugin:
-    """FSDP2 whose units are the model's own blocks, and the head that a MAR's losses ask."""
+    """FSDP2 whose units are the model's own blocks, and the head that a MAR's losses run by itself."""
     units = [block for stack in model.block_stacks().values() for block in stack]
     units += [head for head in [getattr(model, "head", None)] if isinstance(head, nn.Module)]
     return FullyShardedDataParallelPlugin(

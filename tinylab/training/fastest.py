@@ -33,7 +33,7 @@ def fastest_way(
     """Measure all ways in turn, after one step of each that does not count; within 3% of the best the first one wins.
 
     Args:
-        steps: one step in every way, by name; what they return is not looked at.
+        steps: one step in every way, by name; what they return is not used.
         rounds: how often each is measured; fewer if that takes longer than 20 seconds.
         clock: seconds, read before and after every step.
 

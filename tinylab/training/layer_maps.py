@@ -1,16 +1,29 @@
-"""Which of the teacher's blocks each block of a student learns from. Free of torch."""
+"""Which of the teacher's blocks each block of a student stands for and learns from. Free of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 from tinylab.config.recovery import LayerMap
 from tinylab.errors import BadRequest
 from tinylab.pruning.plan import DepthPlan
-from tinylab.pruning.spans import spans
 
-__all__ = ["LAYER_MAPS", "layer_map"]
+__all__ = ["LAYER_MAPS", "layer_map", "spans"]
+
+
+def spans(kept: Sequence[int], depth: int, *, covering: bool = False) -> tuple[range, ...]:
+    """For every kept block its span: itself and the removed blocks up to the next kept one, the last one to the end.
+
+    Args:
+        kept: indices of the kept blocks, ascending.
+        depth: number of blocks before the cut.
+        covering: the first span begins at block 0, so that the spans cover the stack; else blocks that were removed
+            before the first kept one belong to no span.
+    """
+    starts = [0, *kept[1:]] if covering else list(kept)
+    return tuple(range(first, after) for first, after in pairwise([*starts, depth]))
 
 
 def _kept(kept: Sequence[int], depth: int) -> Sequence[int]:

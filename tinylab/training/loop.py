@@ -27,7 +27,7 @@ from tinylab.training.prefetch import Reader, prefetch
 from tinylab.training.recorder import Recorder
 from tinylab.training.task import Task
 
-__all__ = ["LoopTimes", "Task", "cosine", "run_loop", "set_rate"]
+__all__ = ["LoopTimes", "run_loop"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LoopTimes:
     Attributes:
         steps: how many steps were taken.
         seconds: from before the first one to after the last one, records and checkpoints included.
-        waited: seconds of these in which the loop stood still for want of a batch.
+        waited: seconds of these in which the loop waited for a batch.
     """
 
     steps: int
@@ -62,8 +62,8 @@ def run_loop(task: Task, config: LoopConfig, checkpoints: Path | None, recorder:
     Where several processes are at the job, each calls this and computes its share of every step; the main one saves.
 
     Raises:
-        BadRequest: the batch falls into no equal shares, or the task cannot run as the config says.
-        Stopped: after saving, when the recorder of any process says so.
+        BadRequest: the batch falls into no equal shares, or the task cannot run with this config.
+        Stopped: after saving, when the recorder of any process asks for it.
         Failure: when the loss or a gradient is no longer a number; nothing is logged or saved of that.
     """
     checkpoint = latest_checkpoint(checkpoints) if checkpoints else None
@@ -105,7 +105,7 @@ class _Training:
         self.recorder, self.checkpoints = recorder, checkpoints
         self.broken = torch.zeros((), dtype=torch.bool)
         self.steps, self.began = 0, time.perf_counter()
-        self.told = LoopTimes(0, 0.0, 0.0)
+        self.reported = LoopTimes(0, 0.0, 0.0)
 
     def step(self, step: int) -> None:
         """One update of the weights."""
@@ -151,8 +151,8 @@ class _Training:
         _finite(loss, self.broken, done)
         scalars = {**dict(zip(record.scalars, values, strict=True)), "grad_norm": norm}
         now = self.times()
-        self.recorder.record(done, replace(record, scalars=scalars, times=now.since(self.told)))
-        self.told = now
+        self.recorder.record(done, replace(record, scalars=scalars, times=now.since(self.reported)))
+        self.reported = now
 
     def _save(self, done: int) -> None:
         if self.checkpoints is None:
@@ -171,20 +171,6 @@ def _bring_up_to_date(task: Task) -> None:
     ema = getattr(task, "ema", None)
     if ema is not None:
         ema.gather()
-
-
-def cosine(step: int, steps: int, *, warmup: int, floor: float) -> float:
-    """Learning-rate factor: linear warm-up to 1, then a half cosine down to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    share = (step - warmup) / max(1, steps - warmup)
-    return floor + (1 - floor) * 0.5 * (1 + torch.cos(torch.tensor(share * torch.pi)).item())
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group the learning rate `rate`."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def _finite(loss: float, broken: Tensor, step: int) -> None:

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from tinylab.config import LoopConfig
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
+from tinylab.models.block_form import restored_forwards
 
 __all__ = [
     "RECOMPILATIONS",
@@ -29,21 +30,18 @@ __all__ = [
 def checkpointed_blocks(model: Denoiser) -> Iterator[None]:
     """Within the context the blocks of `model` keep their inputs alone; backward passes may come after it.
 
-    It goes around what is in place of a block's forward already, compiled code say; gates come inside the context.
+    It goes around what is in place of a block's forward already, such as compiled code; gates come inside the context.
     Hooks on a block are called once a forward pass, as ever; those on parts of it once more in the backward pass.
     """
-    before: list[tuple[nn.Module, Any]] = []
-    for stack in model.block_stacks().values():
-        for block in stack:
-            before.append((block, block.__dict__.get("forward")))
+    blocks = _blocks(model)
+    with restored_forwards(blocks):
+        for block in blocks:
             block.forward = _recomputed(block.forward)  # type: ignore[method-assign]
-    try:
         yield
-    finally:
-        for block, forward in before:
-            del block.forward
-            if forward is not None:
-                block.forward = forward  # type: ignore[method-assign]
+
+
+def _blocks(model: Denoiser) -> list[nn.Module]:
+    return [block for stack in model.block_stacks().values() for block in stack]
 
 
 def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,14 +53,14 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-RECOMPILATIONS = 64  # modes of one block that find room; after that torch silently runs the rest uncompiled
+RECOMPILATIONS = 64  # modes of one block that are compiled; after that torch silently runs the rest uncompiled
 
 
 @contextlib.contextmanager
 def fresh_compiler() -> Iterator[None]:
-    """Within the context, nothing compiled before counts, and several modes find room.
+    """Within the context, nothing compiled before counts, and several modes are compiled.
 
-    With and without gradients, and with LoRA or not, a block is compiled anew. After eight times torch would silently
+    With and without gradients, and with LoRA or not, a block is compiled again. After eight times torch would silently
     run the rest uncompiled: enough for one mode, not for all of them in one process.
     """
     torch._dynamo.reset()
@@ -78,21 +76,17 @@ class CompiledBlocks:
     """
 
     def __init__(self, model: Denoiser) -> None:
-        blocks = [block for stack in model.block_stacks().values() for block in stack]
         self._forwards: list[tuple[nn.Module, Callable[..., Any]]] = [
-            (block, torch.compile(block.forward, dynamic=True)) for block in blocks
+            (block, torch.compile(block.forward, dynamic=True)) for block in _blocks(model)
         ]
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Within the context the blocks run compiled; gates come inside it."""
-        for block, forward in self._forwards:
-            block.forward = forward  # type: ignore[method-assign]
-        try:
+        with restored_forwards(block for block, _ in self._forwards):
+            for block, forward in self._forwards:
+                block.forward = forward  # type: ignore[method-assign]
             yield
-        finally:
-            for block, _ in self._forwards:
-                del block.forward
 
 
 def models_of(task: object) -> list[Denoiser]:
@@ -103,7 +97,7 @@ def models_of(task: object) -> list[Denoiser]:
 
 @contextlib.contextmanager
 def configured(models: Sequence[Denoiser], config: LoopConfig) -> Iterator[None]:
-    """Within the context the models run as `config` says; gates and backward passes come inside it.
+    """Within the context the models run by `config`; gates and backward passes come inside it.
 
     Raises:
         BadRequest: there are no blocks to compile or to compute twice.
@@ -119,9 +113,9 @@ def configured(models: Sequence[Denoiser], config: LoopConfig) -> Iterator[None]
             if config.gradient_checkpointing:
                 undo.enter_context(checkpointed_blocks(model))
             if config.precision != "float32":
-                for speaker in (model, getattr(model, "head", None)):  # a MAR's losses ask its head
-                    if isinstance(speaker, nn.Module):
-                        undo.callback(speaker.register_forward_hook(_in_float32).remove)
+                for module in (model, getattr(model, "head", None)):  # a MAR's losses run its head by itself
+                    if isinstance(module, nn.Module):
+                        undo.callback(module.register_forward_hook(_in_float32).remove)
         yield
 
 
@@ -131,7 +125,7 @@ def autocast(config: LoopConfig, device: torch.device) -> contextlib.AbstractCon
 
 
 def _in_float32(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
-    """What a model says, in float32: losses take differences of it, for which bfloat16 is too coarse."""
+    """The output of a model, in float32: losses take differences of it, for which bfloat16 is too coarse."""
     if isinstance(output, Tensor):
         return output.float()
     if type(output) in (tuple, list):

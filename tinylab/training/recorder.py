@@ -14,7 +14,7 @@ class StepRecord:
     """What one logged step leaves behind: single numbers, and lists of numbers.
 
     Attributes:
-        times: what a clock said, `seconds` a step and the share of them spent waiting for data. They are no part of
+        times: by the clock, `seconds` a step and the share of them spent waiting for data. They are no part of
             what a resumed run repeats: trackers show them, metrics leave them out, and comparisons pass over them.
     """
 
@@ -24,37 +24,21 @@ class StepRecord:
 
 
 class Recorder(Protocol):
-    """Where a loop reports to; the run folder implements it."""
+    """Where a loop reports to; the run folder implements it. What is not implemented keeps nothing and never stops."""
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`: the job goes on from there."""
-        ...
 
     def record(self, step: int, record: StepRecord) -> None:
         """Keep the record of one logged step."""
-        ...
 
     def progress(self, step: int, steps: int) -> None:
         """Called after every step."""
-        ...
 
     def should_stop(self) -> bool:
         """True once somebody asked the job to stop."""
-        ...
-
-
-class SilentRecorder:
-    """For work that is too short to watch: keeps nothing and never stops."""
-
-    def rewind(self, step: int) -> None:
-        """Nothing was kept."""
-
-    def record(self, step: int, record: StepRecord) -> None:
-        """Nothing is kept."""
-
-    def progress(self, step: int, steps: int) -> None:
-        """Nobody is told."""
-
-    def should_stop(self) -> bool:
-        """Never."""
         return False
+
+
+class SilentRecorder(Recorder):
+    """For work that is too short to watch."""

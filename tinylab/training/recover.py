@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tinylab.config import FinetuneConfig
+from tinylab.config.choices import LOSSES, WARM_STARTS
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Draw, Objective
 from tinylab.models.base import Denoiser
@@ -19,9 +20,9 @@ from tinylab.training.denoise import DenoiseTask
 from tinylab.training.hidden_states import hidden_states
 from tinylab.training.layer_maps import layer_map
 from tinylab.training.loop import run_loop
-from tinylab.training.losses import LOSSES, Outputs, RecoveryLoss
+from tinylab.training.losses import Outputs, RecoveryLoss
 from tinylab.training.recorder import Recorder
-from tinylab.training.warm_starts import WARM_STARTS, WarmUp
+from tinylab.training.warm_starts.base import WarmUp
 
 __all__ = ["RecoverTask", "recover", "forward_pair"]
 
@@ -50,35 +51,35 @@ class RecoverTask(DenoiseTask):
     ) -> None:
         super().__init__(student, objective, data, config, floor=config.lr_floor, rate=config.rate, on_step=on_step)
         self.teacher, self.recipe = teacher.eval().requires_grad_(False), config
-        self.rule: RecoveryLoss = LOSSES.get(config.loss).of(config)
-        self.pairs = layer_map(plan, config.layer_map) if self.rule.needs_states else []
+        self.rule: RecoveryLoss = LOSSES.get(config.loss)
+        self.needs = LOSSES.entry(config.loss).needs
+        self.pairs = layer_map(plan, config.layer_map) if self.needs == "states" else []
 
     def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """The mean loss of the batch, by the weights of this step."""
-        outputs = forward_pair(
-            self.model, self.teacher, self.objective, batch.x, batch.y, batch.draw, self.rule, self.pairs
-        )
-        terms = self.rule(outputs, step / self.recipe.steps)
+        teacher = None if self.needs == "images" else self.teacher
+        outputs = forward_pair(self.model, teacher, self.objective, batch.x, batch.y, batch.draw, self.pairs)
+        terms = self.rule(outputs, step / self.recipe.steps, self.recipe)
         self.note(terms.parts)
         return terms.loss.mean()
 
 
 def forward_pair(
     student: Denoiser,
-    teacher: Denoiser,
+    teacher: Denoiser | None,
     objective: Objective,
     x: Tensor,
     y: Tensor,
     draw: Draw,
-    rule: RecoveryLoss,
     pairs: Sequence[tuple[str, int, int]] = (),
 ) -> Outputs:
-    """Let both models look once at the same noised images x (N, C, H, W) of classes y (N,), as far as `rule` needs it.
+    """One forward pass of each model on the same noised images x (N, C, H, W) of classes y (N,).
 
     Args:
+        teacher: None for a loss that needs the images alone.
         pairs: (stack, block of the student, block of the teacher) whose outputs are kept.
     """
-    if not rule.needs_teacher:
+    if teacher is None:
         return Outputs(objective.losses(student, x, y, draw))
     with ExitStack() as hooks:
         learned = hooks.enter_context(hidden_states(student, [(stack, i) for stack, i, _ in pairs]))
@@ -100,14 +101,14 @@ def recover(
     warm_recorder: Recorder,
     on_step: Callable[[DenoiseTask, int], None] | None = None,
 ) -> Denoiser:
-    """Train `student`, which `plan` cut from `teacher`, as `config` says; its averaged weights.
+    """Train `student`, which `plan` cut from `teacher`, by `config`; its averaged weights.
 
     Goes on from the newest checkpoint; the warm start, done by then, is not done again.
 
     Args:
         checkpoints: where they lie, None for none; those of the warm start in `warm-start/` below.
-        recorder: told of the training.
-        warm_recorder: told of the warm start, where it takes steps.
+        recorder: gets the steps of the training.
+        warm_recorder: gets those of the warm start, where it takes steps.
         on_step: called after every step of the training, for snapshots.
     """
     if checkpoints is None or latest_checkpoint(checkpoints) is None:

@@ -12,6 +12,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from tinylab.config import SearchConfig
+from tinylab.config.choices import ESTIMATORS
 from tinylab.data.base import Dataset
 from tinylab.diffusion import Draw, Objective
 from tinylab.distributed import process_group
@@ -28,6 +29,7 @@ from tinylab.training.ema import Ema
 from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.shares import rows_of
+from tinylab.training.task import Task
 
 __all__ = ["SearchTask", "add_lora", "mask_record"]
 
@@ -46,7 +48,7 @@ def add_lora(model: Denoiser, *, rank: int, alpha: int) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-class SearchTask:
+class SearchTask(Task):
     """Mask logits and a stand-in for the fine-tuning to come, trained on the model's own objective.
 
     Works on a copy: the weights that moved along are thrown away after the search, as published.
@@ -74,7 +76,7 @@ class SearchTask:
         self.device = next(model.parameters()).device
         self.teacher = model.eval()
         self.model = copy.deepcopy(model).train()
-        self.copies = config.copies if config.estimator == "reinforce" else 1
+        self.copies = config.masks_per_image
         if config.batch_size % self.copies:
             raise BadRequest(f"batch-size {config.batch_size} is no multiple of the {self.copies} copies of an image")
         fixed = protected_blocks(self.model)
@@ -83,6 +85,9 @@ class SearchTask:
         self.ema: Ema[MaskDistribution] = Ema(self.mask, config.ema_decay)
         self.way: Way = "exact" if config.skip == "auto" else config.skip
         groups = [{"params": list(self.mask.parameters()), "lr": config.lr_mask}]
+        # min over the distribution of m of E_m [min over D of L(weights + D, m)] (TinyFusion, section 3): a mask shall
+        # be judged by the loss after fine-tuning, not right after the cut. One D (LoRA matrices or all weights) moves
+        # at every step while masks are drawn: a cheap stand-in for the fine-tuning of each, thrown away afterwards.
         moving = self._moving_weights()
         if moving:
             groups.append({"params": moving, "lr": config.lr_weights})
@@ -98,14 +103,16 @@ class SearchTask:
 
     def tau(self, step: int) -> float:
         """Temperature of step `step` (from 0), linear from start to end; for ReinMax 1, where alone it is exact."""
-        if self.config.estimator == "reinmax":
-            return 1.0
+        kept = ESTIMATORS.entry(self.config.estimator).tau
+        if kept is not None:
+            return kept
+        # tau(s) = start + (end - start) s / (S - 1): from smooth, biased gradients to hard, noisy ones; see `gumbel`.
         share = step / max(1, self.config.steps - 1)
         return self.config.tau_start + (self.config.tau_end - self.config.tau_start) * share
 
     @property
     def images(self) -> int:
-        """How many different images a step looks at."""
+        """How many different images a step has."""
         return self.config.batch_size // self.copies
 
     def begin(self, step: int) -> None:
@@ -147,13 +154,15 @@ class SearchTask:
             losses = self.losses(batch.x, batch.y, batch.draw)
         loss = losses.mean()
         if self.copies > 1:
+            # dE[L]/dlogits = E[(L(m) - b) dlog p(m)/dlogits] for any b that does not depend on m (REINFORCE: Williams
+            # 1992). log p - detach(log p) is 0, so that the reported loss stays the loss.
             ahead = _leave_one_out(losses.detach().view(-1, self.copies)).flatten()
             log_probability = drawn.log_probability[rows]
             loss = loss + (ahead * (log_probability - log_probability.detach())).mean()
         return loss
 
     def losses(self, x: Tensor, y: Any, draw: Draw) -> Tensor:
-        """(N,): the model's own loss, or the mean squared distance to what the full model says."""
+        """(N,): the model's own loss, or the mean squared distance to the output of the full model."""
         if self.config.objective == "diffusion":
             return self.objective.losses(self.model, x, y, draw).loss
         with torch.no_grad():
@@ -184,7 +193,7 @@ class SearchTask:
         self.ema.update(self.mask, step)
 
     def record(self, step: int, loss: float) -> StepRecord:
-        """What the averaged logits say: see `mask_record`."""
+        """What the averaged logits have learned: see `mask_record`."""
         scalars, vectors = mask_record(self.ema.module)
         return StepRecord({"loss": loss, "tau": self.tau(step - 1), **scalars}, vectors)
 
@@ -193,7 +202,7 @@ class SearchTask:
         return self.ema.module.decision()
 
     def verdict(self) -> Verdict:
-        """Whether the search has made up its mind; only the live mask knows what was drawn."""
+        """Whether the search has decided; only the live mask has counted what was drawn."""
         drawn = self.mask.states()
         states = {name: replace(s, unseen=drawn[name].unseen) for name, s in self.ema.module.states().items()}
         return judge(states, self.config.steps)
@@ -216,6 +225,8 @@ def mask_record(mask: MaskDistribution) -> tuple[dict[str, float], dict[str, lis
 
 def _leave_one_out(losses: Tensor) -> Tensor:
     """Every loss (images, copies) minus the mean of the other copies of its image."""
+    # b_i = mean of L_j over j != i (Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free"), all with the
+    # same noised image, whose difficulty cancels: L_i - (K mean - L_i) / (K - 1) = (L_i - mean) K / (K - 1).
     copies = losses.shape[1]
     return (losses - losses.mean(dim=1, keepdim=True)) * copies / (copies - 1)
 

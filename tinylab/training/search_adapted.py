@@ -33,7 +33,7 @@ class AdaptedSearchTask(SearchTask):
     ) -> None:
         device = next(model.parameters()).device
         objective = AdaptedObjective.of(model.config).to(device)
-        super().__init__(model, objective, data, config, seconds=seconds)  # type: ignore[arg-type]  # only `batch` looks at the data
+        super().__init__(model, objective, data, config, seconds=seconds)  # type: ignore[arg-type]  # only `batch` reads the data
         self.inputs = data
 
     def batch(self, step: int, rows: slice) -> TrainBatch:

@@ -17,12 +17,12 @@ def is_sharded(module: nn.Module) -> bool:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor with all its parts. All processes must ask for a spread one, in the same order."""
+    """The tensor with all its parts. All processes must call this for a spread one, in the same order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """This process's part of a whole tensor, spread as `pattern` is, if it is. All processes must ask."""
+    """This process's part of a whole tensor, spread as `pattern` is, if it is. All processes must call this."""
     if not isinstance(pattern, DTensor) or tensor.shape != pattern.shape:
         return tensor
     return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, pattern.placements)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest
@@ -17,8 +18,8 @@ from tinylab.training.recorder import StepRecord
 __all__ = ["TRACKERS", "Tracker", "Tracking", "check_tracker", "check_tracking"]
 
 
-class Tracker(Protocol):
-    """Shows the numbers of one run.
+class Tracker(ABC):
+    """Shows the numbers of one run; trackio and wandb have one run of a project at a time in a process.
 
     Attributes:
         library: the module without which it does not work.
@@ -26,27 +27,27 @@ class Tracker(Protocol):
 
     library: ClassVar[str]
 
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
     @classmethod
+    @abstractmethod
     def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
         """Take up the run in `folder`, where the files go, with its next record at `step`."""
-        ...
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Show one logged step."""
-        ...
+        """Show one logged step: one point of every curve."""
+        self._writer.log(dict(values), step=step)
 
     def close(self) -> None:
         """Write what is left."""
-        ...
+        self._writer.finish()
 
 
-class TensorBoard:
+class TensorBoard(Tracker):
     """Event files in `tensorboard/`."""
 
     library: ClassVar[str] = "tensorboard"
-
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
 
     @classmethod
     def begin(cls, folder: Path, config: Mapping[str, Any], step: int) -> Self:
@@ -65,24 +66,7 @@ class TensorBoard:
         self._writer.close()
 
 
-class _Session:
-    """What trackio and wandb have in common: one run of a project at a time in a process."""
-
-    library: ClassVar[str]
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """One point of every curve."""
-        self._library.log(dict(values), step=step)
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._library.finish()
-
-
-class Trackio(_Session):
+class Trackio(Tracker):
     """A local database in `trackio/`, unless TRACKIO_DIR names another place."""
 
     library: ClassVar[str] = "trackio"
@@ -96,7 +80,7 @@ class Trackio(_Session):
         return cls(library)
 
 
-class WandB(_Session):
+class WandB(Tracker):
     """A service on the network; its local files go to `wandb/`."""
 
     library: ClassVar[str] = "wandb"
@@ -116,7 +100,7 @@ for _kind, _name in ((TensorBoard, "tensorboard"), (Trackio, "trackio"), (WandB,
 
 
 def check_tracker(name: str) -> None:
-    """BadRequest if the library behind a tracker is not there; "none" needs none."""
+    """BadRequest if the library of a tracker is not installed; "none" needs none."""
     if name != "none" and importlib.util.find_spec(TRACKERS.get(name).library) is None:
         raise BadRequest(f"--tracker {name}: that library is not here; `pip install tinylab[{name}]` brings it")
 
@@ -134,7 +118,7 @@ class Tracking:
         self._tracker: Tracker | None = None
 
     def record(self, step: int, record: StepRecord) -> None:
-        """Show the single numbers of a step, and what the clock said."""
+        """Show the single numbers of a step, and its times."""
         if self._name == "none":
             return
         if self._tracker is None:

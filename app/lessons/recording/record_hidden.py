@@ -24,7 +24,7 @@ from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.pruning.surgery import apply_plan
 from tinylab.training.hidden_states import hidden_states
 from tinylab.training.layer_maps import layer_map
-from tinylab.training.losses.masked_kd import MaskedDistillation, usual
+from tinylab.training.losses import masked_error, usual
 
 __all__ = ["measure_pair", "record_hidden", "states_of"]
 
@@ -100,4 +100,4 @@ def measure_pair(student: Tensor, teacher: Tensor) -> dict[str, Any]:
 
 
 def _gap(student: Tensor, teacher: Tensor, k: float, mask: Any) -> float:
-    return MaskedDistillation(sigma=k, mask=mask).gap(student, teacher).mean().item()
+    return masked_error(student, teacher, sigma=k, mask=mask).mean().item()

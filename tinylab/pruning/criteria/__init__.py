@@ -6,31 +6,29 @@ from typing import Any, Literal
 
 from tinylab.pruning.criteria.base import Choice, Request
 from tinylab.pruning.criteria.budget import asked_layout, respects
-from tinylab.registry import Registry
+from tinylab.registry import Entry, Rows
 
-__all__ = ["CRITERIA", "DEFAULT", "LOOKS_AT_DATA", "METHODS", "Choice", "Method", "Request", "asked_layout", "respects"]
+__all__ = ["CRITERIA", "DEFAULT", "Choice", "Method", "Request", "asked_layout", "respects"]
 
 DEFAULT = "influence"
-CRITERIA: Registry[Callable[[Request], Choice]] = Registry("method")
 
 
 @dataclass(frozen=True)
-class Method:
-    """What there is to know of a method before it is asked.
+class Method(Entry):
+    """What there is to know of a method before it runs.
 
     Attributes:
         rule: what it keeps or removes.
-        needs: what it looks at beside the model's depth.
+        needs: what it uses beside the model's depth.
         forwards: passes over all samples; of n blocks k stay, and R random choices are drawn.
     """
 
-    name: str
     rule: str
-    needs: Literal["nothing", "indices", "clean samples", "noised samples"] = "nothing"
-    forwards: str = "0"
+    needs: Literal["nothing", "indices", "clean samples", "noised samples"]
+    forwards: str
 
     @property
-    def looks_at_data(self) -> bool:
+    def uses_data(self) -> bool:
         """True if it cannot choose without data."""
         return self.needs.endswith("samples")
 
@@ -40,19 +38,19 @@ class Method:
         return {"0": "", "1": "1 forward"}.get(self.forwards, f"{self.forwards} forwards")
 
 
-METHODS: dict[str, Method] = {}
+CRITERIA: Rows[Callable[[Request], Choice], Method] = Rows("method", Method)
 
 
-def _add(name: str, target: str, label: str, rule: str, forwards: str = "0", **needs: Any) -> None:
-    """A method that computes anything looks at noised samples, unless told otherwise."""
-    usual = {"needs": "nothing" if forwards == "0" else "noised samples"}
-    method = Method(name, rule, forwards=forwards, **(usual | needs))
-    told = f"{method.cost} over {method.needs}" if method.looks_at_data else f"needs {method.needs}"
-    CRITERIA.register(name, f"{__name__}.{target}", label=label, summary=f"{rule}; {told}")
-    METHODS[name] = method
+def _add(name: str, target: str, label: str, rule: str, forwards: str = "0", needs: str = "") -> None:
+    """A method that computes anything uses noised samples, unless `needs` names something else."""
+    facts: dict[str, Any] = {"rule": rule, "forwards": forwards}
+    facts["needs"] = needs or ("nothing" if forwards == "0" else "noised samples")
+    shown = Method(name, "", "", "", **facts)
+    summary = f"{rule}; " + (f"{shown.cost} over {shown.needs}" if shown.uses_data else f"needs {shown.needs}")
+    CRITERIA.register(name, f"{__name__}.{target}", label=label, summary=summary, **facts)
 
 
-_REMOVALS = "(n - k)(n + k + 1)"  # twice the looks at a model with one block less, until k of n are left
+_REMOVALS = "(n - k)(n + k + 1)"  # twice the passes through a model with one block less, until k of n are left
 _add(
     "influence",
     "block_changes:choose_influence",
@@ -66,7 +64,7 @@ _add(
     "BK-SDM oracle",
     "first of each pair in the first half, last in the second; only half",
 )
-_add("random", "of_random:choose_random", "Random", "random blocks; --seed tells which")
+_add("random", "of_random:choose_random", "Random", "random blocks; --seed decides which")
 _add("flux-lite", "block_changes:choose_flux_lite", "Flux-Lite", "keep the largest mean squared change", "1")
 _add("l2", "block_changes:choose_l2", "L2 of the update", "keep the largest ‖f(x) - x‖", "1")
 _add("relative-l2", "block_changes:choose_relative_l2", "Normalised L2", "keep the largest ‖f(x) - x‖ / ‖x‖", "1")
@@ -89,7 +87,7 @@ _add(
     "greedy",
     "greedy:choose_greedy",
     "Greedy",
-    "remove what the loss misses least, look again",
+    "remove what the loss misses least, measure again",
     f"up to {_REMOVALS} / 2",
 )
 _add("beam", "greedy:choose_beam", "Beam search", "greedy with four candidates side by side", f"up to 2{_REMOVALS}")
@@ -104,5 +102,3 @@ _add(
     "up to 104",
 )
 _add("indices", "placement:choose_indices", "By hand", "the blocks given by --indices", needs="indices")
-
-LOOKS_AT_DATA = frozenset(method.name for method in METHODS.values() if method.looks_at_data)

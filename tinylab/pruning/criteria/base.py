@@ -21,12 +21,12 @@ __all__ = ["Choice", "Request", "by_stack", "keep_highest"]
 
 @dataclass(frozen=True)
 class Request:
-    """A model to be cut as `layout` says, and calibration data for the criteria that look at some.
+    """A model to be cut to `layout`, and calibration data for the criteria that need some.
 
     Attributes:
         layout: how many blocks stay of every group; numbers of blocks, not a budget of time.
         samples: images of `data` that scores are taken over.
-        draws: random choices that best, median and worst of random look at.
+        draws: random choices that best, median and worst of random draw.
         indices: the blocks that a person named.
         protected: blocks per stack that must stay.
 

@@ -37,7 +37,7 @@ def block_changes(request: Request, measure: Measure, *, clean: bool = False) ->
     """The mean of `measure` per block over samples and times; of a block with several hidden states, over these too.
 
     Args:
-        clean: show the model clean samples as `Objective.clean_forward` does, not noised ones.
+        clean: give the model clean samples as `Objective.clean_forward` does, not noised ones.
     """
     model, forms = request.model.eval(), block_forms(request.model)
     totals = {stack: torch.zeros(count, dtype=torch.float64) for stack, count in request.depth.items()}
@@ -72,47 +72,14 @@ def block_changes(request: Request, measure: Measure, *, clean: bool = False) ->
     return {stack: (total / done).tolist() for stack, total in totals.items()}
 
 
-def choose_flux_lite(request: Request) -> Choice:
-    """Keep the blocks that change their input most."""
-    return keep_highest(request, block_changes(request, squared_change))
-
-
 def squared_change(before: Tensor, after: Tensor) -> Tensor:
     """Mean of (x_out - x_in)² over tokens and channels: (N,)."""
     return (after - before).square().flatten(1).mean(dim=1)
 
 
-def choose_influence(request: Request) -> Choice:
-    """Keep the blocks with the highest influence on noised samples over all times."""
-    return keep_highest(request, block_changes(request, turn))
-
-
-def choose_influence_clean(request: Request) -> Choice:
-    """The same as the published scoring of DiTs was run: clean latents, and raw steps of a respaced chain as times.
-
-    The model was never trained on such pairs, so this is offered for comparison only; see `Objective.clean_forward`.
-    """
-    return keep_highest(request, block_changes(request, turn, clean=True))
-
-
 def turn(before: Tensor, after: Tensor) -> Tensor:
     """1 - cos(x_in, x_out) of hidden states (N, …, D), mean over tokens: (N,)."""
     return 1 - F.cosine_similarity(before, after, dim=-1).flatten(1).mean(dim=1)
-
-
-def choose_l2(request: Request) -> Choice:
-    """Keep the blocks with the largest updates."""
-    return keep_highest(request, block_changes(request, l2))
-
-
-def choose_relative_l2(request: Request) -> Choice:
-    """Keep the blocks with the largest updates, measured by their input."""
-    return keep_highest(request, block_changes(request, relative_l2))
-
-
-def choose_norm_ratio(request: Request) -> Choice:
-    """Keep the blocks that scale the hidden state most, up or down."""
-    return keep_highest(request, block_changes(request, norm_ratio))
 
 
 def l2(before: Tensor, after: Tensor) -> Tensor:
@@ -129,3 +96,18 @@ def norm_ratio(before: Tensor, after: Tensor) -> Tensor:
     """|ln(‖x_out‖ / ‖x_in‖)| of every token, mean over tokens: (N,)."""
     ratio = after.norm(dim=-1).clamp(min=1e-12) / before.norm(dim=-1).clamp(min=1e-12)
     return ratio.log().abs().flatten(1).mean(dim=1)
+
+
+def _keep_largest(measure: Measure, *, clean: bool = False) -> Callable[[Request], Choice]:
+    """The criterion that keeps the blocks with the largest mean `measure`."""
+    return lambda request: keep_highest(request, block_changes(request, measure, clean=clean))
+
+
+choose_flux_lite = _keep_largest(squared_change)
+choose_influence = _keep_largest(turn)
+# As the published scoring of DiTs was run: clean latents, and raw steps of a respaced chain as times. The model was
+# never trained on such pairs, so this is offered for comparison only; see `Objective.clean_forward`.
+choose_influence_clean = _keep_largest(turn, clean=True)
+choose_l2 = _keep_largest(l2)
+choose_relative_l2 = _keep_largest(relative_l2)
+choose_norm_ratio = _keep_largest(norm_ratio)

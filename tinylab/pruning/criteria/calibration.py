@@ -1,4 +1,4 @@
-"""Noised samples that criteria look at, and the loss of a model with some blocks left out."""
+"""Noised samples that criteria measure with, and the loss of a model with some blocks left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Calibration", "calibration_batches"]
 def calibration_batches(request: Request) -> list[NoisedBatch]:
     """`request.samples` images of the training data with noise over all times; BadRequest without data."""
     if request.data is None:
-        raise BadRequest("this method looks at data; name some with --data")
+        raise BadRequest("this method needs data; name some with --data")
     device = next(request.model.parameters()).device
     return list(noised_batches(request.objective, request.data, request.samples, request.seed, device))
 
@@ -28,11 +28,11 @@ class Calibration:
     """Runs a model with some blocks left out, always on the same samples, times and noise.
 
     Args:
-        looks: how many times it will be asked, for progress.
+        runs: how many times the model will run on all samples, for progress.
     """
 
-    def __init__(self, request: Request, looks: int) -> None:
-        self.request, self.looks, self.done = request, looks, 0
+    def __init__(self, request: Request, runs: int) -> None:
+        self.request, self.runs, self.done = request, runs, 0
         self.model = request.model.eval()
         self.batches = calibration_batches(request)
         self._known: dict[tuple[tuple[int, ...], ...], float] = {}
@@ -41,7 +41,7 @@ class Calibration:
     def loss(self, kept: Mapping[str, Collection[int]]) -> float:
         """Mean training loss with only the `kept` blocks, infinite where it is no number.
 
-        The same question is computed once.
+        A choice of blocks that was asked for before is not computed again.
         """
         key = tuple(tuple(sorted(kept[stack])) for stack in self.request.depth)
         if key not in self._known:
@@ -51,7 +51,7 @@ class Calibration:
                 ]
             loss = torch.cat(losses).mean().item()
             self._known[key] = math.inf if math.isnan(loss) else loss  # so that it can be ranked
-        self._tell()
+        self._count()
         return self._known[key]
 
     @torch.no_grad()
@@ -59,9 +59,9 @@ class Calibration:
         """The model's output for every batch with only the `kept` blocks."""
         with without_blocks(self.model, kept):
             outputs = [self.request.objective.forward(self.model, b.x, b.y, b.draw) for b in self.batches]
-        self._tell()
+        self._count()
         return outputs
 
-    def _tell(self) -> None:
+    def _count(self) -> None:
         self.done += 1
-        self.request.progress(min(self.done, self.looks), self.looks)
+        self.request.progress(min(self.done, self.runs), self.runs)

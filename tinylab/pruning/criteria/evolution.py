@@ -17,7 +17,7 @@ _TRIALS = 100  # mutations that are tried before a parent counts as one that can
 def choose_evolution(request: Request) -> Choice:
     """From the best of a few random choices, swap kept and dropped blocks; the best of parent and children lives."""
     generator = random.Random(request.seed)
-    calibration = Calibration(request, looks=_START + _GENERATIONS * _OFFSPRING)
+    calibration = Calibration(request, runs=_START + _GENERATIONS * _OFFSPRING)
     parent = min((draw(request, generator) for _ in range(_START)), key=calibration.loss)
     for _ in range(_GENERATIONS):
         children = [_mutated(request, parent, generator) for _ in range(_OFFSPRING)]

@@ -1,4 +1,4 @@
-"""Greedy removal and beam search: leave out the block that costs the loss least, look again, and so on."""
+"""Greedy removal and beam search: leave out the block that costs the loss least, measure the rest again, and so on."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def choose_beam(request: Request) -> Choice:
 def _search(request: Request, width: int) -> Choice:
     everything = frozenset(request.blocks)
     removals = len(everything) - sum(group.keep for group in request.layout.groups)
-    looks = sum((1 if k == 0 else width) * (len(everything) - k) for k in range(removals))  # at most
-    calibration = Calibration(request, looks)
+    runs = sum((1 if k == 0 else width) * (len(everything) - k) for k in range(removals))  # at most
+    calibration = Calibration(request, runs)
     candidates = [everything]
     for _ in range(removals):
         smaller = {candidate - {block} for candidate in candidates for block in candidate}

@@ -101,8 +101,10 @@ def check_layout(layout: Layout) -> None:
     if not respects(layout, kept) or not all(kept.values()):
         half = sum(map(len, kept.values()))
         even = not any(count % 2 for count in layout.depth.values())
-        mend = f"use --keep {half}" + (" or --pattern 1:2" if even else "")
-        raise BadRequest(f"method 'oracle' keeps exactly half of the blocks, one of every pair, not {layout}; {mend}")
+        instead = f"use --keep {half}" + (" or --pattern 1:2" if even else "")
+        raise BadRequest(
+            f"method 'oracle' keeps exactly half of the blocks, one of every pair, not {layout}; {instead}"
+        )
 
 
 def choose_oracle(request: Request) -> Choice:

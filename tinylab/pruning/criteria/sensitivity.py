@@ -10,7 +10,7 @@ __all__ = ["choose_laptop", "choose_sensitivity", "without"]
 
 def choose_sensitivity(request: Request) -> Choice:
     """Keep the blocks whose absence costs most: loss without the block - loss of the full model."""
-    calibration = Calibration(request, looks=1 + len(request.blocks))
+    calibration = Calibration(request, runs=1 + len(request.blocks))
     full = calibration.loss(without(request))
     scores = {
         stack: [calibration.loss(without(request, (stack, i))) - full for i in range(count)]
@@ -26,7 +26,7 @@ def without(request: Request, *blocks: tuple[str, int]) -> dict[str, list[int]]:
 
 def choose_laptop(request: Request) -> Choice:
     """Keep the blocks without which the output moves most: E ‖output without the block - output‖². Needs no labels."""
-    calibration = Calibration(request, looks=1 + len(request.blocks))
+    calibration = Calibration(request, runs=1 + len(request.blocks))
     full = calibration.outputs(without(request))
 
     def moved(block: tuple[str, int]) -> float:

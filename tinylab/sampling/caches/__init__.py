@@ -22,7 +22,7 @@ CACHES: Registry[Callable[[Any, float], AbstractContextManager[None]]] = Registr
 CACHES.register(
     "interval",
     f"{_HERE}.interval:interval",
-    summary="all blocks at every K-th look at the model, between them the first and the last alone",
+    summary="all blocks in every K-th forward pass, between them the first and the last alone",
     label="Interval",
 )
 CACHES.register(
@@ -39,7 +39,7 @@ _FORMS = "interval:K with K from 1, first-block:THRESHOLD with a threshold from 
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """One cache and its number: looks between two whole ones (interval), or a threshold (first-block)."""
+    """One cache and its number: forward passes between two whole ones (interval), or a threshold (first-block)."""
 
     name: str
     value: float
@@ -69,7 +69,7 @@ def check_cache(spec: CacheSpec, family: str, depth: Mapping[str, int]) -> None:
     """BadRequest for a model whose hidden states cannot be kept from one step to the next."""
     if family not in _FAMILIES:
         raise BadRequest(
-            f"cache {spec}: a model of family {family!r} sees another number of tokens in every round, so nothing "
+            f"cache {spec}: a model of family {family!r} has another number of tokens in every round, so nothing "
             "can be kept; leave out the cache"
         )
     if sum(depth.values()) < _LEAST_BLOCKS:
@@ -80,7 +80,7 @@ def check_cache(spec: CacheSpec, family: str, depth: Mapping[str, int]) -> None:
 def cached(model: Denoiser, spec: CacheSpec | None) -> Iterator[None]:
     """Within the context the model's blocks run through the cache; None changes nothing.
 
-    A context is for one drawing, of one batch: what is kept belongs to its images. Afterwards the model computes as
+    A context is for sampling one batch: what is kept belongs to its images. Afterwards the model computes as
     before, bit for bit.
 
     Raises:

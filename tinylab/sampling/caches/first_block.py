@@ -1,7 +1,7 @@
 """diffusers' own first-block cache on the blocks of a DiT or SiT.
 
-All blocks run unless the first one adds nearly what it added at the last look: then what the others added last time is
-added again. That question is answered on the host, so a GPU is waited for at every look.
+All blocks run unless the first one adds nearly what it added in the last forward pass: then what the others added last
+time is added again. That is decided on the host, so every forward pass waits for the GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockR
 from diffusers.hooks.hooks import CacheContext
 
 from tinylab.models.base import Denoiser
-from tinylab.sampling.caches.forwards import restored_forwards
+from tinylab.models.block_form import restored_forwards
 
 __all__ = ["first_block"]
 
@@ -39,7 +39,7 @@ def first_block(model: Denoiser, threshold: float) -> Iterator[None]:
             apply_first_block_cache(model, FirstBlockCacheConfig(threshold=threshold))
             for block in blocks:
                 for hook in vars(block)["_diffusers_hook"].hooks.values():
-                    hook.state_manager.set_context(CacheContext("drawing"))
+                    hook.state_manager.set_context(CacheContext("sampling"))
             yield
         finally:
             for block in blocks:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tinylab.models.base import Denoiser
-from tinylab.sampling.caches.forwards import restored_forwards
+from tinylab.models.block_form import restored_forwards
 
 __all__ = ["interval"]
 
@@ -22,9 +22,9 @@ Forward = Callable[..., Tensor]
 
 @contextlib.contextmanager
 def interval(model: Denoiser, every: float) -> Iterator[None]:
-    """Within the context all blocks run at every `every`-th look at the model, the first look included.
+    """Within the context all blocks run in every `every`-th forward pass, the first one included.
 
-    At the others the first and the last block run, and between them stands what the others added last time.
+    At the others the first and the last block run, and between them is added what the others added last time.
     """
     blocks = [block for stack in model.block_stacks().values() for block in stack]
     state = _Kept(int(every))
@@ -38,23 +38,23 @@ def interval(model: Denoiser, every: float) -> Iterator[None]:
 
 
 class _Kept:
-    """What the middle blocks added to the hidden state (N, T, D) at the last whole look."""
+    """What the middle blocks added to the hidden state (N, T, D) in the last whole pass."""
 
     def __init__(self, every: int) -> None:
-        self._every, self._looks = every, 0
+        self._every, self._passes = every, 0
         self._whole = True
         self._before: Tensor | None = None
         self._added: Tensor | None = None
 
     def first(self, forward: Forward, x: Tensor, *rest: Any) -> Tensor:
-        self._whole = self._looks % self._every == 0
-        self._looks += 1
+        self._whole = self._passes % self._every == 0
+        self._passes += 1
         x = forward(x, *rest)
         if self._whole:
             self._before = x
             return x
         if self._added is None or self._added.shape != x.shape:
-            raise ValueError("a cache was kept over from another drawing; give each a context of its own")
+            raise ValueError("a cache was kept over from another batch; give each a context of its own")
         return x + self._added
 
     def middle(self, forward: Forward, x: Tensor, *rest: Any) -> Tensor:

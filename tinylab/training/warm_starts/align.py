@@ -1,6 +1,6 @@
 """Every block of the student learns by itself what its span does in the teacher (PPCL: arXiv:2511.16156).
 
-A block is given the teacher's input of its span and asked for the teacher's output of it, so no error of an earlier
+A block gets the teacher's input of its span and learns the teacher's output of it, so no error of an earlier
 block reaches a later one. The error of a span is measured in shares of how far the teacher moves the hidden state
 there: 0 is the whole span, 1 is what doing nothing would leave. So a span in the deep layers, where states are large,
 counts no more than one in the first, however much of a state merely passes through. The shares are measured once,
@@ -19,10 +19,10 @@ from tinylab.errors import BadRequest
 from tinylab.metrics.denoising import NoisedBatch
 from tinylab.models.adapters.adapted import AdaptedTransformer
 from tinylab.pruning.plan import block_names
-from tinylab.pruning.spans import spans
 from tinylab.training.batches import TrainBatch, denoise_batch
-from tinylab.training.loop import cosine, run_loop, set_rate
+from tinylab.training.loop import run_loop
 from tinylab.training.recorder import StepRecord
+from tinylab.training.task import Task
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 
@@ -47,11 +47,11 @@ class Lesson:
     kept: nn.Module
     last: nn.Module
 
-    def gap(self, calls: Mapping[nn.Module, Call]) -> Tensor:
-        """Mean squared error of the block's answer to the teacher's input, (); its conditions are those of `kept`."""
+    def error(self, calls: Mapping[nn.Module, Call]) -> Tensor:
+        """Mean squared error of the block's output for the teacher's input, (); its conditions are those of `kept`."""
         condition = calls[self.kept]
-        answer = self.student(calls[self.first].args[0], *condition.args[1:], **condition.kwargs)
-        return _distance(answer, calls[self.last].output)
+        output = self.student(calls[self.first].args[0], *condition.args[1:], **condition.kwargs)
+        return _distance(output, calls[self.last].output)
 
     def move(self, calls: Mapping[nn.Module, Call]) -> Tensor:
         """Mean squared change of the hidden state over the span, ()."""
@@ -66,7 +66,7 @@ def start(given: WarmUp) -> None:
 
     Raises:
         BadRequest: the model is a transformer of diffusers.
-        Stopped: after saving, when the recorder says so.
+        Stopped: after saving, when the recorder asks for it.
         Failure: the error is no longer a number.
     """
     if isinstance(given.teacher, AdaptedTransformer):
@@ -76,48 +76,39 @@ def start(given: WarmUp) -> None:
         )
     found = lessons(given)
     if found:
-        config = given.config.model_copy(update={"steps": given.config.warm_steps})
-        run_loop(AlignTask(given, found), config, given.checkpoints, given.recorder)
+        task = AlignTask(given, found)
+        run_loop(task, task.config, given.checkpoints, given.recorder)
 
 
 def lessons(given: WarmUp) -> list[Lesson]:
     """The spans with removed blocks; the first one of a stack begins at block 0."""
     taught, names, found = given.teacher.block_stacks(), block_names(given.plan.depth), []
-    for stack, blocks in given.student.block_stacks().items():
-        kept = given.plan.kept[stack]
-        several = spans(kept, given.plan.depth[stack], covering=True)
-        for block, index, span in zip(blocks, kept, several, strict=True):
-            if len(span) > 1:
-                first, middle, last = (taught[stack][i] for i in (span[0], index, span[-1]))
-                found.append(Lesson(names[stack][index], block, first, middle, last))
+    for stack, index, block, span in given.merged(covering=True):
+        first, middle, last = (taught[stack][i] for i in (span[0], index, span[-1]))
+        found.append(Lesson(names[stack][index], block, first, middle, last))
     return found
 
 
-class AlignTask:
+class AlignTask(Task):
     """All lessons at once, from one pass of the teacher a step. Embedders, head and other blocks stay as they are."""
 
     def __init__(self, given: WarmUp, found: Sequence[Lesson]) -> None:
-        self.given, self.config, self.lessons = given, given.config, found
+        self.given, self.lessons = given, found
+        self.config = given.config.model_copy(update={"steps": given.config.warm_steps})
+        self.peak_rate, self.floor = given.config.rate, given.config.lr_floor
         self.model, self.teacher = given.student, given.teacher.eval()
         self.device = next(given.teacher.parameters()).device
         blocks = nn.ModuleList(lesson.student for lesson in found)
         trainable = [p for p in blocks.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trainable, lr=self.config.rate, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(trainable, lr=self.peak_rate, weight_decay=0.0, fused=True)
         self.modules = {"blocks": blocks}
         self._watched = [block for lesson in found for block in (lesson.first, lesson.kept, lesson.last)]
         self.moves = self._moves()  # (lessons,)
         self._errors: list[Tensor] = []  # of the parts of a step
 
-    @property
-    def images(self) -> int:
-        """Images of a step."""
-        return self.config.batch_size
-
     def begin(self, step: int) -> None:
         """Set the learning rate of the step."""
-        config = self.config
-        self._rate = config.rate * cosine(step, config.warm_steps, warmup=config.warmup, floor=config.lr_floor)
-        set_rate(self.optimizer, self._rate)
+        super().begin(step)
         self._errors = []
 
     def batch(self, step: int, rows: slice) -> TrainBatch:
@@ -135,22 +126,20 @@ class AlignTask:
 
     def loss(self, step: int, batch: TrainBatch) -> Tensor:
         """The mean over lessons of the error as a share of the span's move."""
-        calls = self._shown(batch)
-        errors = torch.stack([lesson.gap(calls) for lesson in self.lessons]) / self.moves
+        calls = self._teacher_calls(batch)
+        # Mean over spans of E|f(h_in) - h_out|^2 / E|h_out - h_in|^2, all h from the teacher.
+        errors = torch.stack([lesson.error(calls) for lesson in self.lessons]) / self.moves
         self._errors.append(errors.detach())
         return errors.mean()
-
-    def after_update(self, step: int) -> None:
-        """Nothing is averaged."""
 
     def record(self, step: int, loss: float) -> StepRecord:
         """The mean share as `loss`, that of every span as `span/BLOCK`, and the learning rate."""
         shares = torch.stack(self._errors).mean(dim=0).tolist()
-        several = {f"span/{lesson.name}": share for lesson, share in zip(self.lessons, shares, strict=True)}
-        return StepRecord({"loss": loss, **several, "lr": self._rate})
+        spans = {f"span/{lesson.name}": share for lesson, share in zip(self.lessons, shares, strict=True)}
+        return StepRecord({"loss": loss, **spans, "lr": self.rate})
 
     @torch.no_grad()
-    def _shown(self, batch: TrainBatch | NoisedBatch) -> dict[nn.Module, Call]:
+    def _teacher_calls(self, batch: TrainBatch | NoisedBatch) -> dict[nn.Module, Call]:
         """The calls of the teacher's blocks for a batch."""
         with watched(self._watched) as calls:
             self.given.objective.forward(self.teacher, batch.x, batch.y, batch.draw)
@@ -161,7 +150,7 @@ class AlignTask:
         """How far each span moves the hidden state, a mean over the calibration images."""
         total, images = torch.zeros(len(self.lessons), device=self.device), 0
         for batch in calibration_batches(self.given):
-            calls = self._shown(batch)
+            calls = self._teacher_calls(batch)
             total += len(batch.x) * torch.stack([lesson.move(calls) for lesson in self.lessons])
             images += len(batch.x)
         return (total / images).clamp(min=_LEAST_MOVE)

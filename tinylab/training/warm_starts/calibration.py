@@ -1,4 +1,4 @@
-"""The noised images that warm starts look at."""
+"""The noised images that warm starts are computed from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SAMPLES", "Call", "calibration_batches", "watched"]
 
 # A linear map of D channels has D + 1 unknowns for each, and a token gives one equation. At 64 tokens of each image,
 # 512 of them give 28 equations for every unknown of the widest published DiT (1152 channels); the built-in models, with
-# 16 tokens and 64 channels, get 126. The gates vary with image and time only: 512 of these, as the criteria look at.
+# 16 tokens and 64 channels, get 126. The gates vary with image and time only: 512 of these, as for the criteria.
 SAMPLES = 512
 _AT_ONCE = 64  # images of one forward pass: the hidden states of many blocks are held at a time
 

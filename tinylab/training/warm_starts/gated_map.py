@@ -16,7 +16,7 @@ _MOST_ROUNDS = 200  # far more than needed; each can only bring the error down
 
 @dataclass(frozen=True)
 class Gated:
-    """What some samples say of the map.
+    """The equations for the map from some samples.
 
     Attributes:
         x: what the map is given, (n, T, D).
@@ -42,6 +42,9 @@ def fit_change(parts: Sequence[Gated], *, ridge: float, tolerance: float = _ENOU
     Args:
         tolerance: the residual to stop at, as a share of the first one, in the norm of the preconditioner.
     """
+    # For channel d with weights w = (S_d, b_d) and tokens x (1 appended): (sum g_d^2 x x^T + P_d) w = sum g_d missing_d
+    # x. Preconditioned conjugate gradients (Hestenes & Stiefel 1952), all D systems in step: r <- r - a A p, a = <r, z>
+    # / <p, A p>, z = M^-1 r, p <- z + (<r, z> new / old) p. A channel that has arrived takes steps of 0.
     equations = _NormalEquations(parts, ridge)
     change = torch.zeros_like(equations.right_side)
     residual = equations.right_side.clone()
@@ -103,6 +106,7 @@ class _NormalEquations:
 
     def _factor(self, ridge: float) -> Tensor:
         """Cholesky factor of the mean over channels, each divided by its strength, so that none drowns the others."""
+        # M = the mean over channels of A_d / v_d: ridge on every unknown but the bias follows, as P_d / v_d = ridge.
         share = torch.where(self.strength > 0, 1 / self.strength, 0.0) / (self.strength > 0).sum()
         weights = [gate.square() @ share for gate in self.gates]  # (n, 1, 1)
         mean = _total([(weight * x, x) for weight, x in zip(weights, self.inputs, strict=True)])

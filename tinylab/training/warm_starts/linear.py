@@ -1,9 +1,9 @@
 """A removed span becomes a linear map behind the MLP of the block before it (ReplaceMe: arXiv:2505.02819).
 
-A block ends with y + g * m: y is the state after its attention, m what its MLP says, g the gate of a DiT's condition
-(one vector a sample; ones in a block without a condition). The map T and a bias b are chosen so that y + g * (T m + b)
-comes nearest to the teacher's state after the span, and become part of the MLP's last layer. The paper has no gates and
-no bias.
+A block ends with y + g * m: y is the state after its attention, m the output of its MLP, g the gate of a DiT's
+condition (one vector a sample; ones in a block without a condition). The map T and a bias b are chosen so that
+y + g * (T m + b) comes nearest to the teacher's state after the span, and become part of the MLP's last layer. The
+paper has no gates and no bias.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from tinylab.data.order import step_generator
 from tinylab.errors import BadRequest
 from tinylab.models.networks.layers import DiTBlock, Mlp, PlainBlock
-from tinylab.pruning.spans import spans
 from tinylab.training.warm_starts.base import WarmUp
 from tinylab.training.warm_starts.calibration import Call, calibration_batches, watched
 from tinylab.training.warm_starts.gated_map import Gated, fit_change
@@ -25,7 +24,7 @@ from tinylab.training.warm_starts.gated_map import Gated, fit_change
 __all__ = ["Merge", "calibrated", "merges", "start"]
 
 _RIDGE = 1e-3  # pull towards the identity; from 1e-5 to 1e-2 the held-out losses of the built-in models hardly differ
-_TOKENS = 64  # of an image that are looked at, at most: neighbours say much the same, and all spans are held at once
+_TOKENS = 64  # of an image that are used, at most: neighbours are much alike, and all spans are held at once
 
 Calls = Mapping[nn.Module, Call]
 
@@ -62,19 +61,22 @@ class Merge:
         return parts + [self.kept.get_submodule(name) for name in ("adaLN_modulation",) if hasattr(self.kept, name)]
 
     def part(self, calls: Calls, generator: torch.Generator) -> Gated:
-        """What one forward pass of the teacher says of the map, at some of the tokens."""
+        """The equations for the map from one forward pass of the teacher, at some of the tokens."""
         state, goal = calls[self.kept].output, calls[self.last].output  # (n, T, D)
-        said = calls[self.kept.get_submodule("mlp")].output
+        m = calls[self.kept.get_submodule("mlp")].output
         order = torch.rand(state.shape[:2], generator=generator).argsort(dim=1)
         rows = order[:, :_TOKENS].unsqueeze(2).expand(-1, -1, state.shape[2]).to(state.device)
         gate = _GATES[type(self.kept)](self.kept, calls)
-        return Gated(said.gather(1, rows), (goal - state).gather(1, rows), gate)
+        # With T = I + S the student's state is y + g (m + S m + b) = state + g (S m + b): S and b have to add goal -
+        # state.
+        return Gated(m.gather(1, rows), (goal - state).gather(1, rows), gate)
 
     @torch.no_grad()
     def apply(self, change: Tensor, bias: Tensor) -> None:
         """Make T = I + change (D, D) and b (D,) part of the student's MLP: T (W h + w) + b."""
         mlp = self.student.get_submodule("mlp")
         assert isinstance(mlp, Mlp)
+        # (I + S) (W h + w) + b = (W + S W) h + (w + S w + b): no new weights, no new work.
         for parameter, extra in ((mlp.fc2.weight, 0.0), (mlp.fc2.bias, bias)):
             exact = parameter.double()
             parameter.copy_(exact + change @ exact + extra)
@@ -97,23 +99,19 @@ def start(given: WarmUp) -> None:
 
 def merges(given: WarmUp) -> list[Merge]:
     """The spans with removed blocks."""
-    taught, found = given.teacher.block_stacks(), []
-    for stack, blocks in given.student.block_stacks().items():
-        for block, span in zip(blocks, spans(given.plan.kept[stack], given.plan.depth[stack]), strict=True):
-            kept = taught[stack][span[0]]
-            if type(kept) not in _GATES:
-                raise BadRequest(
-                    f"the warm start linear knows the blocks of DiT, SiT and MAR, not a {type(kept).__name__}; "
-                    "use --warm-start none or mean"
-                )
-            if len(span) > 1:
-                found.append(Merge(block, kept, taught[stack][span[-1]]))
-    return found
+    taught = given.teacher.block_stacks()
+    for kept in (block for blocks in taught.values() for block in blocks):
+        if type(kept) not in _GATES:
+            raise BadRequest(
+                f"the warm start linear knows the blocks of DiT, SiT and MAR, not a {type(kept).__name__}; "
+                "use --warm-start none or mean"
+            )
+    return [Merge(block, taught[stack][i], taught[stack][span[-1]]) for stack, i, block, span in given.merged()]
 
 
 @torch.no_grad()
 def calibrated(given: WarmUp, found: Sequence[Merge]) -> list[list[Gated]]:
-    """For every merge what the calibration images say of it: `SAMPLES` images, each span with the teacher's states."""
+    """For every merge its equations from the `SAMPLES` calibration images, each span with the teacher's states."""
     teacher = given.teacher.eval()
     parts: list[list[Gated]] = [[] for _ in found]
     generator = step_generator(given.config.seed, 0, stream=13)

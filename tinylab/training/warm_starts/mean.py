@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from tinylab.errors import BadRequest
-from tinylab.pruning.spans import spans
 from tinylab.training.warm_starts.base import WarmUp
 
 __all__ = ["start"]
@@ -18,18 +17,17 @@ __all__ = ["start"]
 def start(given: WarmUp) -> None:
     """Every weight of a student's block becomes the mean over the teacher's blocks of its span.
 
-    Blocks that were removed before the first kept one have no part in it. Looks at no data.
+    Blocks that were removed before the first kept one have no part in it. Needs no data.
 
     Raises:
         BadRequest: the blocks of a span differ in shape; then nothing was changed.
     """
     found: list[tuple[nn.Module, dict[str, Tensor]]] = []
     taught = given.teacher.block_stacks()
-    for stack, blocks in given.student.block_stacks().items():
-        for block, span in zip(blocks, spans(given.plan.kept[stack], given.plan.depth[stack]), strict=True):
-            if len(span) > 1:
-                _check_alike(taught[stack], span, stack)
-                found.append((block, _mean_state([taught[stack][index] for index in span])))
+    for stack, _, block, span in given.merged():
+        _check_alike(taught[stack], span, stack)
+        # W = the mean over the span of W_j, for every tensor W of a block.
+        found.append((block, _mean_state([taught[stack][index] for index in span])))
     for block, state in found:
         block.load_state_dict(state, strict=True)
 
