@@ -75,7 +75,7 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tiny_folder, monkeypatch
 def test_an_earlier_study_is_taken_over_if_it_is_of_the_same_recipe(finished, tiny_folder, monkeypatch):
     first, result = finished
     again = start_run(_config(tiny_folder, known=str(first.path)))
-    monkeypatch.setattr(study_job, "_loss", None)  # nothing is left to compute
+    monkeypatch.setattr(study_job._Bench, "loss", None)  # nothing is left to compute
     found = execute(again, quiet=True)
     assert (found["finetuned"], found["best"]["kept"]) == (6, result["best"]["kept"])
     assert _table(again).rows == _table(first).rows

@@ -13,13 +13,6 @@ __all__ = ["Entry", "Registry", "Rows", "load"]
 T = TypeVar("T")
 
 
-def load(target: str) -> Any:
-    """Import what a dotted path names: `package.module`, or `package.module:attribute`."""
-    module, _, attribute = target.partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
-
-
 @dataclass(frozen=True)
 class Entry:
     """One choice: where its code is (`package.module` or `package.module:attribute`), one line for helps, a label."""
@@ -80,3 +73,10 @@ class Registry(Rows[T, Entry]):
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind, Entry)
+
+
+def load(target: str) -> Any:
+    """Import what a dotted path points at."""
+    module, _, attribute = target.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found

@@ -26,14 +26,7 @@ from tinylab.errors import Failure
 from tinylab.launch.devices import has_gpu
 from tinylab.processes import module_command, module_environment
 
-__all__ = [
-    "ForkServer",
-    "Forked",
-    "may_fork",
-    "next_order",
-    "nobody_left",
-    "report_ready",
-]
+__all__ = ["Forked", "ForkServer", "may_fork", "next_order", "nobody_left", "report_ready"]
 
 FORK, SELF, READY = b"F", b"S", b"R"  # what is ordered; the waiting process has everything imported
 _BORN, _FAILED, _ENDED = b"B", b"F", b"E"
@@ -94,7 +87,7 @@ class Forked:
 
 
 class ForkServer:
-    """The process that waits, as the app has it. It ends when its socket closes, so it never outlives the app."""
+    """The process that waits, seen from the app. It ends when its socket closes, so it never outlives the app."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None

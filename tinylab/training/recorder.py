@@ -28,12 +28,15 @@ class Recorder(Protocol):
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`: the job goes on from there."""
+        return None
 
     def record(self, step: int, record: StepRecord) -> None:
         """Keep the record of one logged step."""
+        return None
 
     def progress(self, step: int, steps: int) -> None:
         """Called after every step."""
+        return None
 
     def should_stop(self) -> bool:
         """True once somebody asked the job to stop."""

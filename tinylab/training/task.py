@@ -34,7 +34,7 @@ class Task(Protocol):
     optimizer: torch.optim.Optimizer
     modules: Mapping[str, nn.Module]
     device: torch.device
-    peak_rate: float
+    peak_rate: float = 0.0
     floor: float = 0.0
     rate: float = 0.0  # of the step
 
@@ -59,6 +59,7 @@ class Task(Protocol):
 
     def after_update(self, step: int) -> None:
         """Averages and the like, after the optimizer moved."""
+        return None
 
     @abstractmethod
     def record(self, step: int, loss: float) -> StepRecord:

@@ -142,8 +142,13 @@ def _grid(pixels: np.ndarray) -> bytes:
 
 def _all(parts: Sequence[Features]) -> Features:
     """The features of several batches as one set."""
-    columns = zip(*((part.pooled, part.logits, part.spatial) for part in parts), strict=True)
-    return Features(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+    def joined(found: Sequence[Tensor | None]) -> Tensor | None:
+        there = [part for part in found if part is not None]
+        return torch.cat(there) if there else None
+
+    pooled = torch.cat([part.pooled for part in parts])
+    return Features(pooled, joined([part.logits for part in parts]), joined([part.spatial for part in parts]))
 
 
 @dataclass(frozen=True)
