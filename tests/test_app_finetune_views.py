@@ -15,8 +15,8 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page.comparison import ComparisonMenu, other_run
+from app.page.live import poll
 from app.tabs.finetune import comparison_menu
 from app.views import finetune
 from tinylab.config import SearchConfig

@@ -16,8 +16,8 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page.comparison import named_row
+from app.page.live import poll
 from app.tabs import measure_cost as measure_cost_tab
 from app.tabs import measure_quality as measure_quality_tab
 from app.views import measure_cost, measure_quality

@@ -13,13 +13,14 @@ import pytest
 from fastapi.testclient import TestClient
 from run_folders import make_run
 
-import app.live as live
+import app.page.live as live
 from app.access.visitors import HOME, Visitor
-from app.live import MOST_FRAMES, Payload, answer, frames, live_panel, poll
 from app.page.answer_cache import PollingPace, ReadyAnswers
 from app.page.comparison import named_row, no_comparison, other_run
+from app.page.live import MOST_FRAMES, answer, frames, live_panel, poll
 from app.texts import text
 from app.views import compare, finetune, search
+from app.views.parts import Payload
 from tinylab.config import SearchConfig
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.recordings import recording

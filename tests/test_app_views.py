@@ -17,9 +17,9 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page import menus
 from app.page.comparison import named_row, no_comparison
+from app.page.live import poll
 from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
 from app.views.names import run_label

@@ -12,7 +12,6 @@ from app.access.quota import check_space
 from app.access.references import check_reference
 from app.access.settings import Limits, lab_settings
 from app.access.visitors import Visitor
-from app.page.context import TABS_BY_KIND
 from tinylab.config import CompareConfig, EvaluateConfig, JobConfig
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
@@ -20,7 +19,17 @@ from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.run import Run
 from tinylab.runs.store import find_plan, find_run
 
-__all__ = ["check_allowed", "check_may_go_on"]
+__all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "check_allowed", "check_may_go_on"]
+
+TABS_BY_KIND = {
+    "search": "search",
+    "compare": "compare",
+    "finetune": "finetune",
+    "sample": "generate",
+    "evaluate": "measure",
+    "cost": "measure",
+}
+PARTS_BY_KIND = {"evaluate": "quality", "cost": "cost"}  # of the tab that has two
 
 _RUNS = ("model", "against", "plan", "plans", "run", "study")  # fields that name models and runs
 _PLANS = ("plan", "plans", "run")  # those of them whose plan names a model

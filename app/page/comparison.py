@@ -11,8 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.context import attach
 from app.page.menus import Entries, rows_of
 from app.texts import text

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor
+from app.access.visitors import UNREADABLE, Visitor
 from app.views.names import kept_words, run_label, when
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import locate_model

@@ -1,5 +1,5 @@
 // How the page looks: dark or light, and for a projector. The address holds it as `view=dark,projector`; without a word
-// about it the browser's own preference decides, as Gradio does. Also mounts the buttons of the header (app/page/tools.py).
+// about it the browser's own preference decides, as Gradio does. Also mounts the buttons of the header (app/page/header.py).
 window.tinylab.look = (() => {
   const root = document.documentElement;
   const views = new Set((new URL(window.location).searchParams.get("view") ?? "").split(",").filter(Boolean));

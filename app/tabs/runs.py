@@ -9,17 +9,14 @@ from typing import Any
 
 import gradio as gr
 
+from app.access.keeping import carry_out, take_in
 from app.access.quota import deleted_runs, disk_share
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
-from app.keeping import carry_out, take_in
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.lab import Lab
-from app.page.messages import confirm, message_place, problem
-from app.page.prose import intro
+from app.page.prose import confirm, intro, message_place, problem
 from app.texts import text
 from app.views.parts import save_csv
-from app.views.runs import card, listed, name_of
-from app.views.side_by_side import MOST, side_by_side_table
+from app.views.runs import MOST, card, listed, name_of, side_by_side_table
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.reports.names import when

@@ -6,7 +6,9 @@ import base64
 import html
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.views.names import STATES
 from tinylab.launch.queue import place_of
@@ -18,6 +20,7 @@ from tinylab.runs.replay import RunAtStep
 from tinylab.runs.run import Run
 
 __all__ = [
+    "Payload",
     "cells",
     "losses",
     "notes",
@@ -29,6 +32,19 @@ __all__ = [
     "table",
     "waiting_words",
 ]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a view shows: HTML and figures by slot. A slot that is absent is hidden.
+
+    Attributes:
+        offers: what may be set beside the run, so that a menu of it is filled anew when that changes.
+    """
+
+    html: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    offers: Sequence[str] = ()
 
 
 def waiting_words(run: Run) -> str:

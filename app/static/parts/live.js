@@ -1,4 +1,4 @@
-// Browser half of app/live.py. Gradio runs this once per panel with: element, props, server, trigger, watch.
+// Browser half of app/page/live.py. Gradio runs this once per panel with: element, props, server, trigger, watch.
 const root = element.querySelector(".tl-live");
 const hint = root.querySelector(".tl-hint"), words = hint.querySelector("p");
 const invitation = words.dataset.text ? window.tinylab.text(words.dataset.text) : words.textContent;

@@ -1,4 +1,4 @@
-// Browser half of app/page/queue_chip.py. Gradio runs this with: element, server.
+// Browser half of app/page/header.py. Gradio runs this with: element, server.
 const chip = element.querySelector(".tl-line");
 const EVERY = 10_000; // milliseconds
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,34 +17,20 @@ import orjson
 from fastapi import Response
 from gradio.i18n import I18nData
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.answer_cache import PollingPace, ReadyAnswers
 from app.page.comparison import Comparison, no_comparison
 from app.texts import english
-from app.views.parts import waiting_words
+from app.views.parts import Payload, waiting_words
 from tinylab.runs.replay import AT_REST, replay_steps, run_at
 from tinylab.runs.run import Run
 
-__all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "poll"]
+__all__ = ["MOST_FRAMES", "View", "answer", "frames", "live_panel", "poll"]
 
 MOST_FRAMES = 12  # moments of a run that are answered at once
 _KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
-_SCRIPT = Path(__file__).parent / "static" / "parts" / "live.js"
+_SCRIPT = Path(__file__).parent.parent / "static" / "parts" / "live.js"
 _ready, _pace = ReadyAnswers(_KEPT), PollingPace()
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What a view shows: HTML and figures by slot. A slot that is absent is hidden.
-
-    Attributes:
-        offers: what may be set beside the run, so that a menu of it is filled anew when that changes.
-    """
-
-    html: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    offers: Sequence[str] = ()
 
 
 View = Callable[..., Payload]  # of a run, and of what is set beside it where a panel can compare
