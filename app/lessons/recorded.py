@@ -34,13 +34,7 @@ __all__ = [
 
 SPRITE, TABLE = "subsets.png", "subsets.json"
 COLUMNS, LEVELS = 64, 16  # masks in a row of the sprite, greys in it
-SETTINGS: dict[str, Any] = {
-    "model": "digits-dit",
-    "sampler": "ddim",
-    "steps": 10,
-    "guidance": 1.5,
-    "seed": 0,
-}
+SETTINGS: dict[str, Any] = {"model": "digits-dit", "sampler": "ddim", "steps": 10, "guidance": 1.5, "seed": 0}
 HIDDEN = "hidden.json"
 IMAGES = 256  # noised held-out images
 BIN, BINS = 0.5, 30  # width of a bin of |h - μ| / σ, and how many; the last one has all that lies beyond

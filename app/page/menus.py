@@ -15,15 +15,7 @@ from tinylab.reports.names import method_label, model_label, plan_label
 from tinylab.runs.recordings import is_recording, recordings
 from tinylab.runs.run import Run
 
-__all__ = [
-    "Entries",
-    "comparable_runs",
-    "learned_plans",
-    "plan_sources",
-    "rows_of",
-    "run_choices",
-    "shallow_models",
-]
+__all__ = ["Entries", "comparable_runs", "learned_plans", "plan_sources", "rows_of", "run_choices", "shallow_models"]
 
 Entries = list[tuple[str, str]]
 

@@ -68,11 +68,7 @@ class JobPanel:
         self.command = gr.Button(text("panel.command"), size="sm", elem_id=f"{self.kind}-command")
         self.shown_command = command_place(self.kind)
         self.picker = gr.Dropdown(
-            choices=[],
-            value=None,
-            label=text("panel.earlier_runs"),
-            elem_id=f"{self.kind}-runs",
-            interactive=True,
+            choices=[], value=None, label=text("panel.earlier_runs"), elem_id=f"{self.kind}-runs", interactive=True
         )
 
     def display(self) -> None:
