@@ -95,7 +95,7 @@ class UploadGate:
 def _refusal(visitor: Visitor) -> str:
     """Why somebody may not upload anything now, "" if they may."""
     if not visitor.known:
-        return "This browser keeps no cookie for the lab: allow it one, and load the page anew.\n"
+        return "This browser keeps no cookie for the lab: allow it one, and reload the page.\n"
     if folder_bytes(Path(get_upload_folder())) > _AT_ONCE * largest_upload():
         return "Many files are being uploaded: try again in a few minutes.\n"
     return ""

@@ -48,7 +48,7 @@ def tools() -> gr.HTML:
     """The buttons, and out of sight the formulas of the glossary, which Gradio sets and the glossary shows."""
     gr.Markdown(formulas(), latex_delimiters=MATHS, elem_id="tl-formulas", elem_classes="tl-aside")
     return gr.HTML(
-        _bar(), apply_default_css=False, js_on_load="window.tinylab.look.mount(element);", elem_id="tl-tools"
+        _bar(), apply_default_css=False, js_on_load="window.tinylab.styles.mount(element);", elem_id="tl-tools"
     )
 
 
@@ -88,7 +88,7 @@ def queue_chip() -> gr.HTML:
         return queue_state(visitor_of(request))
 
     return gr.HTML(
-        html_template='<a class="tl-chip tl-line" href="#" hidden></a>',
+        html_template='<a class="tl-chip tl-queue" href="#" hidden></a>',
         apply_default_css=False,
         server_functions=[ask],
         js_on_load=_SCRIPT.read_text(),

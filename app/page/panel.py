@@ -40,7 +40,7 @@ class JobPanel:
     Args:
         kind: the kind of job, also the prefix of all element ids.
         verb: what the start button says.
-        beside: what may be set beside the run, see `app.page.comparison`.
+        comparison: what may be compared with the run, see `app.page.comparison`.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class JobPanel:
 def launch_form(
     make_config: Callable[..., JobConfig], fields: Mapping[str, Any], values: Sequence[Any], visitor: Visitor
 ) -> str:
-    """Launch the job that the form asks for, or put it in line, and return the id of its run; see `read_form`."""
+    """Launch or queue the job that the form asks for, and return the id of its run; see `read_form`."""
     with named_as_in_form(fields):
         config = read_form(make_config, fields, values, visitor)
         check_quota(visitor)
@@ -190,8 +190,8 @@ def _resume(run_id: str, visitor: Visitor) -> str:
 
 
 def _most(visitor: Visitor) -> int | None:
-    """How many jobs a visitor may have in line."""
-    return lab_settings().limits.line if visitor.stranger else None
+    """How many jobs a visitor may have in the queue."""
+    return lab_settings().limits.queue if visitor.stranger else None
 
 
 def read_form(

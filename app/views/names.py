@@ -28,7 +28,7 @@ __all__ = ["STATES", "kept_words", "recovery_label", "run_label", "when"]
 
 STATES = {
     "created": "Waiting",
-    "queued": "In line",
+    "queued": "Queued",
     "starting": "Starting",
     "running": "Running",
     "stopped": "Stopped",
