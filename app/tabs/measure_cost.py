@@ -14,12 +14,10 @@ from app.page.fields import (
     guidance_field,
     labelled,
     number_field,
-    offer_samplers,
     sampler_field,
     text_field,
 )
 from app.page.lab import Lab
-from app.page.menus import shallow_models
 from app.tabs.finetune import parse_numbers
 from app.texts import text
 from app.views.measure_cost import SLOTS, view
@@ -40,14 +38,13 @@ _CACHES = [
 ]
 
 
-def build(lab: Lab) -> None:
-    """Settings on the left; numbers and figures on the right."""
+def build(lab: Lab) -> dict[str, Any]:
+    """Settings on the left; numbers and figures on the right; the fields by name."""
     with lab.job_tab(ID, "cost", view, SLOTS, comparison=named_row, menu=baseline_menu) as panel:
         fields = {"model": lab.model, **_plain_fields(), **_more_fields()}
     panel.wire(make_config, fields)
-    lab.follow_model(offer_samplers, fields["sampler"])
     lab.follow_model(offer_caches, fields["caches"])
-    lab.refresh("measure", shallow_models, fields["against"])
+    return fields
 
 
 def baseline_menu() -> ComparisonMenu:

@@ -8,9 +8,8 @@ from typing import Any
 import gradio as gr
 
 from app.page.comparison import ComparisonMenu, named_row, row_menu
-from app.page.fields import labelled, number_field, offer_samplers, sampling_fields, text_field
+from app.page.fields import labelled, number_field, sampling_fields, text_field
 from app.page.lab import Lab
-from app.page.menus import shallow_models
 from app.texts import text
 from app.views.measure_quality import SLOTS, view
 from tinylab.config import EvaluateConfig
@@ -24,8 +23,8 @@ _DEFAULT = {name: field.default for name, field in EvaluateConfig.model_fields.i
 _COUNT = 500  # samples: a minute or two for a model of digits on two cores
 
 
-def build(lab: Lab) -> None:
-    """Settings on the left; pictures and scores on the right."""
+def build(lab: Lab) -> dict[str, Any]:
+    """Settings on the left; pictures and scores on the right; the fields by name."""
     with lab.job_tab(ID, "evaluate", view, SLOTS, comparison=named_row, menu=baseline_menu) as panel:
         fields = {"model": lab.model, **sampling_fields("evaluate", _DEFAULT)}
         with gr.Row():
@@ -33,8 +32,7 @@ def build(lab: Lab) -> None:
             fields["seed"] = number_field("evaluate", "seed", 0, "fields.seed", info=None)
         fields |= _more_fields()
     panel.wire(make_config, fields)
-    lab.follow_model(offer_samplers, fields["sampler"])
-    lab.refresh("measure", shallow_models, fields["against"])
+    return fields
 
 
 def baseline_menu() -> ComparisonMenu:
