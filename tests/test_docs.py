@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FILE_TYPES = r"py|md|txt|toml|json|jsonl|db|csv|css|js|html|png|gif|svg|jpg|yml|yaml|safetensors"
 PLACEHOLDER = re.compile(r"[<>*{}$…\\]|\.\.\.|://")
@@ -168,3 +168,15 @@ def test_missing_targets_and_modules_are_told() -> None:
     assert wrong(["make", "fly"]) == "make has no target ['fly']"
     assert wrong(["python", "-m", "json.tool"]) is None
     assert wrong(["python", "-m", "no_such_module"]) == "no module no_such_module"
+
+
+def test_the_readme_is_short_and_its_results_are_those_of_the_study() -> None:
+    readme, study = (ROOT / "README.md").read_text(), (ROOT / "docs" / "study.md").read_text()
+    assert len(readme.splitlines()) <= 110
+    rows = [line for line in readme.splitlines() if line.startswith("|") and line.rstrip(" |").endswith("x")]
+    assert len(rows) >= 4
+    for row in rows:
+        losses = re.findall(r"\d\.\d{4,}(?: ± \d\.\d+)?", row)
+        speed = re.findall(r"\d\.\d\dx", row)
+        assert len(losses) == 2 and len(speed) == 1
+        assert any(all(f" {value} " in line for value in (*losses, *speed)) for line in study.splitlines()), row
