@@ -14,9 +14,8 @@ def main() -> None:
     from starlette.middleware import Middleware
 
     from app.access.downloads import ROUTES
-    from app.access.offline import fetch_nothing
     from app.access.settings import lab_settings
-    from app.access.uploads import UploadGate, largest_upload
+    from app.access.uploads import UploadGate, fetch_nothing, largest_upload
     from app.access.visitors import VisitorCookie
     from app.access.watchdog import watch
     from app.page.head_script import HeadScript

@@ -11,9 +11,8 @@ import plotly
 from app.access.links import link_keeper
 from app.access.visitors import visitor_of
 from app.page.context import attach
-from app.page.lab import Lab, model_chip
-from app.page.queue_chip import queue_chip
-from app.page.tools import tools
+from app.page.header import model_chip, queue_chip, tools
+from app.page.lab import Lab
 from app.tabs import TABS
 from app.texts import text, words_script
 

@@ -75,7 +75,7 @@ class PageClient:
 
     def ask_component(self, component: int, run: str, revision: str = "") -> bytes:
         """The same for a panel whose number is known."""
-        data = {"run": run, "revision": revision, "beside": "", "page": self.session}
+        data = {"run": run, "revision": revision, "other": "", "page": self.session}
         return self._post("/component_server/", {"data": data, "component_id": component, "fn_name": "ask"})
 
     def wait_for_state(self, elem_id: str, run: str, *states: str, seconds: float = 300.0) -> str:

@@ -13,8 +13,8 @@ from run_folders import make_run
 
 from app.access.visitors import HOME
 from app.page.lab import Lab, Menu
-from app.page.messages import confirm, problem
 from app.page.panel import JobPanel, launch_form
+from app.page.prose import confirm, problem
 from app.tabs import TABS, compare, finetune, generate, load, measure_cost, measure_quality, search
 from app.ui import CSS, HEAD, build_page
 from app.views import search as search_view

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from run_folders import make_run
 
-from app.access.run_ids import known_run
-from app.access.visitors import HOME
+from app.access.visitors import HOME, known_run
 from app.page.context import Attachment, attach
 from tinylab.config import FinetuneConfig, PruneConfig, SampleConfig, SearchConfig, config_types
 from tinylab.errors import BadRequest

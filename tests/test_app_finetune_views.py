@@ -15,8 +15,8 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page.comparison import ComparisonMenu, other_run
+from app.page.live import poll
 from app.tabs.finetune import comparison_menu
 from app.views import finetune
 from tinylab.config import SearchConfig
@@ -139,7 +139,7 @@ def test_hidden_values_of_all_three_models_are_shown(lab: Path) -> None:
 
 
 def test_two_runs_share_every_picture(lab: Path) -> None:
-    shown = ask(beside=PLAIN)
+    shown = ask(other=PLAIN)
     for slot in ("distance", "read", "rate", "norm"):
         figure = shown["figures"][slot]
         assert named_lines(figure) == ["Masked KD", "Plain"]
@@ -155,7 +155,7 @@ def test_two_runs_share_every_picture(lab: Path) -> None:
 
 
 def test_table_tells_what_differs_and_nothing_else(lab: Path) -> None:
-    table = ask(beside=PLAIN)["html"]["differences"]
+    table = ask(other=PLAIN)["html"]["differences"]
     rows = dict(re.findall(r'<th scope="row">([^<]*)</th>(.*?)</tr>', table))
     cells = {name: re.findall(r"<td>([^<]*)</td>", row) for name, row in rows.items()}
     assert cells["Loss"] == ["Masked KD", "Plain"]
@@ -173,7 +173,7 @@ def test_equal_recipes_say_so_and_are_told_apart_by_their_time(lab: Path) -> Non
     shutil.copytree(lab / PLAIN, lab / "again")
     again = Run.open(lab / "again")
     again.write_status(replace(again.stored_status(), created=again.stored_status().created + 100))
-    shown = ask(run=PLAIN, beside="again")
+    shown = ask(run=PLAIN, other="again")
     assert "All their settings are the same" in shown["html"]["differences"]
     names = named_lines(shown["figures"]["rate"])
     assert len(set(names)) == 2 and all(name.startswith("Plain · ") for name in names)
@@ -182,28 +182,28 @@ def test_equal_recipes_say_so_and_are_told_apart_by_their_time(lab: Path) -> Non
 def test_nothing_of_a_second_run_gets_into_the_page_unescaped(lab: Path) -> None:
     config = lab / PLAIN / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"data": EVIL}))
-    assert "<img src=x" not in "".join(ask(beside=PLAIN)["html"].values())
-    assert "&lt;img src=x" in ask(beside=PLAIN)["html"]["differences"]
+    assert "<img src=x" not in "".join(ask(other=PLAIN)["html"].values())
+    assert "&lt;img src=x" in ask(other=PLAIN)["html"]["differences"]
 
 
 @pytest.mark.parametrize("beside", ["", None, "gone", "../x", "..", ["a"], 7, MASKED])
 def test_run_beside_that_is_none_is_left_out(lab: Path, beside: Any) -> None:
-    assert ask(beside=beside) == ask()
+    assert ask(other=beside) == ask()
 
 
 def test_run_of_another_kind_or_a_damaged_one_is_left_out(lab: Path) -> None:
     make_run(lab, SearchConfig.create(), "search")
-    assert ask(beside="search") == ask()
+    assert ask(other="search") == ask()
     (lab / PLAIN / "metrics.db").write_text("no database")
-    assert ask(beside=PLAIN)["html"] == ask()["html"]
+    assert ask(other=PLAIN)["html"] == ask()["html"]
 
 
 def test_news_of_either_run_are_news(lab: Path) -> None:
-    before = ask(beside=PLAIN)
-    assert ask(beside=PLAIN, revision=before["revision"])["same"]
+    before = ask(other=PLAIN)
+    assert ask(other=PLAIN, revision=before["revision"])["same"]
     assert "same" not in ask(revision=before["revision"])
     Run.open(lab / PLAIN).write_status(Status(state="running", step=1, steps=3, **own_process()))
-    after = ask(beside=PLAIN, revision=before["revision"])
+    after = ask(other=PLAIN, revision=before["revision"])
     assert (after["state"], after["working"]) == ("finished", True)
 
 

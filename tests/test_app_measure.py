@@ -16,8 +16,8 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page.comparison import named_row
+from app.page.live import poll
 from app.tabs import measure_cost as measure_cost_tab
 from app.tabs import measure_quality as measure_quality_tab
 from app.views import measure_cost, measure_quality
@@ -127,8 +127,8 @@ def test_rows_are_set_against_the_one_that_is_asked_for(lab: Path, kind: str, sl
     run = Run.open(lab / IDS[kind])
     labels = list(dict.fromkeys((score_table([run.result()]) if kind == "evaluate" else cost_table(run)).labels))
     assert list(dict.fromkeys(ask(kind)["offers"])) == labels
-    assert 'class="pinned"' in ask(kind, beside=labels[1])["html"][slot]
-    assert ask(kind, beside="gone")["html"] == ask(kind)["html"]
+    assert 'class="pinned"' in ask(kind, other=labels[1])["html"][slot]
+    assert ask(kind, other="gone")["html"] == ask(kind)["html"]
     with gr.Blocks():
         menu = part.baseline_menu()
     assert [value for _, value in menu.offer(IDS[kind], "", gr.Request()).choices] == ["", *labels]

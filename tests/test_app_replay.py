@@ -13,13 +13,14 @@ import pytest
 from fastapi.testclient import TestClient
 from run_folders import make_run
 
-import app.live as live
+import app.page.live as live
 from app.access.visitors import HOME, Visitor
-from app.live import MOST_FRAMES, Payload, answer, frames, live_panel, poll
 from app.page.answer_cache import PollingPace, ReadyAnswers
 from app.page.comparison import named_row, no_comparison, other_run
+from app.page.live import MOST_FRAMES, answer, frames, live_panel, poll
 from app.texts import text
 from app.views import compare, finetune, search
+from app.views.parts import Payload
 from tinylab.config import SearchConfig
 from tinylab.runs.metrics_db import MetricsWriter
 from tinylab.runs.recordings import recording
@@ -64,7 +65,7 @@ def test_frames_are_the_views_of_the_moments(view: Any, run_id: str) -> None:
     run = recorded(run_id)
     steps = replay_steps(run)
     found = ask(view.view, {"run": run_id, "start": len(steps) - 2, "count": 2})
-    assert found["moments"] == steps
+    assert found["steps"] == steps
     assert found["unit"] == ("cell" if view is compare else "step")
     now = poll(view.view, {"run": run_id}, HOME)
     assert found["frames"][-1] == {name: now[name] for name in ("html", "figures", "offers")}
@@ -75,15 +76,15 @@ def test_frames_are_the_views_of_the_moments(view: Any, run_id: str) -> None:
 
 
 def test_two_runs_are_shown_after_the_same_step(tmp_path: Path, runs: Path) -> None:
-    shown = ask(finetune.view, {"run": FINETUNE, "beside": "other", "start": 40, "count": 1}, other_run)
+    shown = ask(finetune.view, {"run": FINETUNE, "other": "other", "start": 40, "count": 1}, other_run)
     assert "differences" not in shown["frames"][0]["html"]  # there is no such run
     other = make_run(runs, recorded(FINETUNE).config(), "other", step=1500, steps=1500)
     writer = MetricsWriter(other.metrics_path)
     for step in range(0, 1501, 100):
         writer.write(step, StepRecord({"loss": 1 / (step + 1), "lr": 1e-3}))
     writer.close()
-    shown = ask(finetune.view, {"run": FINETUNE, "beside": "other", "start": 40, "count": 1}, other_run)
-    step = shown["moments"][40]
+    shown = ask(finetune.view, {"run": FINETUNE, "other": "other", "start": 40, "count": 1}, other_run)
+    step = shown["steps"][40]
     traces = shown["frames"][0]["figures"]["rate"]["data"]
     assert len(traces) == 2 and all(max(trace["x"]) <= step for trace in traces)
     assert max(traces[1]["x"]) == step // 100 * 100
@@ -92,10 +93,10 @@ def test_two_runs_are_shown_after_the_same_step(tmp_path: Path, runs: Path) -> N
 def test_row_that_is_not_there_yet_does_not_matter(runs: Path) -> None:
     last = recorded(COMPARE).result()["rows"][-1]["method"]
     label = {"random": "Random"}[last]
-    found = ask(compare.view, {"run": COMPARE, "beside": label, "start": 0, "count": 1}, named_row)
+    found = ask(compare.view, {"run": COMPARE, "other": label, "start": 0, "count": 1}, named_row)
     assert "Learned" in found["frames"][0]["html"]["table"] and "pinned" not in found["frames"][0]["html"]["table"]
-    end = len(found["moments"]) - 1
-    found = ask(compare.view, {"run": COMPARE, "beside": label, "start": end, "count": 1}, named_row)
+    end = len(found["steps"]) - 1
+    found = ask(compare.view, {"run": COMPARE, "other": label, "start": end, "count": 1}, named_row)
     assert "pinned" in found["frames"][0]["html"]["table"]
 
 
@@ -113,7 +114,7 @@ def test_no_more_than_a_few_moments_are_made_whatever_is_asked(start: Any, count
     view = Counted()
     found = ask(view, {"run": SEARCH, "start": start, "count": count})
     assert len(found["frames"]) == view.asked <= MOST_FRAMES
-    assert len(found["moments"]) > MOST_FRAMES
+    assert len(found["steps"]) > MOST_FRAMES
 
 
 def test_strangers_run_is_not_answered(runs: Path) -> None:
@@ -127,7 +128,7 @@ def test_strangers_run_is_not_answered(runs: Path) -> None:
 def test_run_at_work_has_no_frames(runs: Path) -> None:
     make_run(runs, SearchConfig.create(), "new", state="running", step=3, steps=9, **own_process())
     found = ask(search.view, {"run": "new", "start": 0, "count": 5})
-    assert (found["moments"], found["frames"]) == ([], [])
+    assert (found["steps"], found["frames"]) == ([], [])
 
 
 def test_metrics_that_a_stranger_wrote_end_in_an_answer(runs: Path) -> None:
@@ -232,7 +233,7 @@ def test_browser_gets_ready_json_with_the_time_to_ask_again_from_the_real_server
         same = call("ask", {"run": SEARCH, "revision": found.json()["revision"]})
         assert same.json() == {"pause": 1000, "same": True, "state": "finished", "working": False}
         again = call("replay", {"run": SEARCH, "start": 0, "count": 1}).json()
-        assert len(again["frames"]) == 1 and again["moments"][0] == 1
+        assert len(again["frames"]) == 1 and again["steps"][0] == 1
         for question in HOSTILE:
             assert call("ask", question).json()["gone"] and call("replay", question).json() == {"gone": True}
     finally:

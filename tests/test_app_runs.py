@@ -160,9 +160,9 @@ def test_orders_name_delete_restore_and_thin(runs: Path) -> None:
     assert obey({"do": "thin", "run": run.id}, HOME)["freed"] > 0
     trashed = obey({"do": "delete", "run": run.id}, HOME)["trashed"]
     assert list_runs() == []
-    shown = answer({"room": True}, HOME)
+    shown = answer({"disk": True}, HOME)
     assert [(one["id"], one["title"]) for one in shown["deleted"]] == [(trashed, "New name")]
-    assert shown["room"]["trash"] == shown["deleted"][0]["bytes"] > 0
+    assert shown["disk"]["trash"] == shown["deleted"][0]["bytes"] > 0
     assert obey({"do": "restore", "run": trashed}, HOME) == {"run": run.id}
     assert [run.id for run in list_runs()] == [run.id]
 
@@ -194,7 +194,7 @@ def test_nobody_touches_what_belongs_to_somebody_else(runs: Path) -> None:
     for do in ("describe", "delete", "thin"):
         assert "problem" in obey({"do": do, "run": theirs.id, "name": "x"}, ANNA)
     delete(theirs)
-    assert answer({"room": True}, ANNA)["deleted"] == []
+    assert answer({"disk": True}, ANNA)["deleted"] == []
     assert "not in the trash" in obey({"do": "restore", "run": theirs.id}, ANNA)["problem"]
     assert obey({"do": "restore", "run": theirs.id}, BEN) == {"run": theirs.id}
 

@@ -17,9 +17,9 @@ import pytest
 from run_folders import make_run
 
 from app.access.visitors import HOME
-from app.live import poll
 from app.page import menus
 from app.page.comparison import named_row, no_comparison
+from app.page.live import poll
 from app.tabs.compare import baseline_menu
 from app.views import compare, finetune, generate, search
 from app.views.names import run_label
@@ -203,14 +203,14 @@ def test_comparison_marks_each_choice_among_all_candidates(lab: Path) -> None:
 
 
 def test_comparison_is_set_against_the_row_that_is_asked_for_and_no_other(lab: Path) -> None:
-    alone, beside = ask("compare"), ask("compare", beside="Random")
+    alone, beside = ask("compare"), ask("compare", other="Random")
     assert "pinned" not in alone["html"]["table"]
     assert '<tr class="pinned"><th scope="row" data-value="Random">' in beside["html"]["table"]
     assert beside["html"]["table"].index("Random") < beside["html"]["table"].index("Learned")
     assert beside["revision"] != alone["revision"]
-    assert ask("compare", beside="Random", revision=beside["revision"])["same"]
+    assert ask("compare", other="Random", revision=beside["revision"])["same"]
     for nonsense in ("gone", EVIL, ["Random"], 7, "x" * 1000, IDS["search"]):
-        assert ask("compare", beside=nonsense)["html"] == alone["html"]
+        assert ask("compare", other=nonsense)["html"] == alone["html"]
 
 
 def test_menu_of_baselines_goes_by_the_comparison_that_is_shown(lab: Path) -> None:

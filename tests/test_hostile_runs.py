@@ -13,8 +13,8 @@ from public_lab import public_settings
 from run_folders import make_run
 
 from app.access.allowed import check_allowed, check_may_go_on
+from app.access.keeping import take_in
 from app.access.visitors import HOME, Visitor
-from app.keeping import take_in
 from app.views import search
 from tinylab.config import CostConfig, FinetuneConfig, JobConfig, RecipesConfig, SearchConfig, StudyConfig, TrainConfig
 from tinylab.errors import BadRequest

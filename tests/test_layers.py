@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 import tinylab
 
 ROOT = Path(tinylab.__file__).parent
@@ -104,3 +105,54 @@ def test_every_module_imports_and_exports_what_it_says(name: str) -> None:
     module = importlib.import_module(name)
     assert all(hasattr(module, exported) for exported in getattr(module, "__all__", ()))
     assert module.__doc__
+
+
+# The rules for tinylab and app together.
+ALL_FILES = [*FILES, *sorted(Path(app.__file__).parent.rglob("*.py"))]
+MODULES = {module_name(file): file for file in ALL_FILES}
+
+
+def app_layers() -> list[set[str]]:
+    """The layers as the app's docstring states them, lowest first."""
+    line = next(line for line in (app.__doc__ or "").splitlines() if "<-" in line)
+    return [set(re.findall(r"\w+", part)) for part in line.split("<-")]
+
+
+def test_imports_point_down_the_layers_of_the_app() -> None:
+    places = {name: index for index, layer in enumerate(app_layers()) for name in layer}
+    parts = {name: name.split(".")[1] for name in MODULES if re.match(r"app\.(?!__main__)", name)}
+    assert set(parts.values()) == set(places), "name every part of the app in app/__init__.py"
+    upward = [
+        (name, imported)
+        for name, part in parts.items()
+        for imported in imports(MODULES[name])
+        if imported.startswith("app.") and places.get(imported.split(".")[1], 0) > places[part]
+    ]
+    assert upward == []
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {name: imported_modules(name) for name in MODULES}
+    while free := {name for name, others in graph.items() if not others}:  # those that need nothing of what is left
+        graph = {name: others - free for name, others in graph.items() if name not in free}
+    assert graph == {}, "each of these modules is in a circle of imports, or imports one that is"
+
+
+def imported_modules(name: str) -> set[str]:
+    """The other modules of tinylab and app that a module imports: a module itself, or the one that has the name."""
+    found = imports(MODULES[name])
+    return {each if each in MODULES else each.rpartition(".")[0] for each in found} & set(MODULES) - {name}
+
+
+def test_folders_have_at_most_25_files_on_one_level() -> None:
+    folders = {file.parent for file in ALL_FILES}
+    counts = {str(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > 25} == {}
+
+
+def test_a_file_of_fewer_than_25_lines_is_a_package_face_or_shared_below_several_modules() -> None:
+    files = [name for name, file in MODULES.items() if file.stem not in ENTRANCES]
+    short = {name for name in files if len(MODULES[name].read_text().splitlines()) < 25}
+    importers = {name: [other for other in MODULES if name in imported_modules(other)] for name in short}
+    slivers = {name: found for name, found in importers.items() if name.startswith("app.") or len(found) < 2}
+    assert slivers == {}, "let the file that imports it, or one with the same subject, take it in"

@@ -19,11 +19,10 @@ import torch
 import app.lessons
 from app.lessons.choices import FINALISTS, METHODS, SEEDS, STUDY, chosen, ground_truth
 from app.lessons.facts import FACTS
-from app.lessons.hidden import KS, PLANS, hidden_values
+from app.lessons.recorded import COLUMNS, KS, LEVELS, PLANS, SPRITE, hidden_values, is_exact, lessons_folder, subsets
 from app.lessons.recording.record_choices import loss_of
 from app.lessons.recording.record_hidden import measure_pair, states_of
 from app.lessons.recording.record_subsets import draw_subset, exact_loss, levels_of, losses_of_part, only, teacher
-from app.lessons.subsets import COLUMNS, LEVELS, SPRITE, is_exact, lessons_folder, subsets
 from app.tabs.learn import LESSONS, build
 from app.texts import LANGUAGES, entries
 from tinylab.config import CompareConfig

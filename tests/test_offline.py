@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from gradio import processing_utils
 from gradio.routes import App
 
-from app.access.offline import fetch_nothing
+from app.access.uploads import fetch_nothing
 
 ELSEWHERE = "http://127.0.0.1:9/file.zip"
 

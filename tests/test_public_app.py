@@ -117,7 +117,7 @@ def test_jobs_of_two_visitors_wait_for_each_other(lab: AppServer, anna: RawPage,
     bens = start_search(lab, ben)
     status = ben.ask("search", {"run": bens.id})
     assert status["state"] == "queued"
-    assert "Place 1 in line" in status["html"]["status"]
+    assert "Place 1 in the queue" in status["html"]["status"]
     stop(anna, bens)
     assert bens.status().state == "queued"
     stop(anna, annas)

@@ -11,10 +11,10 @@ import pytest
 from public_lab import public_settings
 from run_folders import make_run
 
+from app.access.keeping import carry_out
 from app.access.quota import check_quota, check_space, deleted_runs, disk_share
 from app.access.references import uploads_folder
 from app.access.visitors import HOME, Visitor
-from app.keeping import carry_out
 from app.page.panel import launch_form
 from tinylab.config import SearchConfig
 from tinylab.errors import BadRequest

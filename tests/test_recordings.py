@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from run_folders import make_run
 
-from app.access.run_ids import known_run
+from app.access.visitors import known_run
 from app.views import compare, finetune, generate, measure_cost, measure_quality, search
 from tinylab.cli import main
 from tinylab.config import CompareConfig, FinetuneConfig, SampleConfig, SearchConfig

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from run_folders import make_run
 
-from app.live import Payload
 from app.views import compare, finetune, search
+from app.views.parts import Payload
 from tinylab.config import CompareConfig, FinetuneConfig, JobConfig, SampleConfig, SearchConfig
 from tinylab.jobs.execute import execute, start_run
 from tinylab.models.load import save_model

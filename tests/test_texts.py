@@ -12,8 +12,8 @@ import pytest
 from shown_words import is_said, shown_words
 
 import app.texts
+from app.page.header import NAMES, formulas, references, terms, tools
 from app.page.prose import MATHS
-from app.page.tools import NAMES, formulas, references, terms, tools
 from app.texts import LANGUAGES, TEXTS, english, entries, text, words_script
 from app.ui import build_page
 from app.views.settings import LABELS

@@ -12,14 +12,17 @@ from app.access.quota import check_space
 from app.access.references import check_reference
 from app.access.settings import Limits, lab_settings
 from app.access.visitors import Visitor
-from tinylab.config import CompareConfig, JobConfig, LoopConfig, kind_of
+from tinylab.config import KINDS, CompareConfig, JobConfig, LoopConfig, kind_of
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import describe_model
 from tinylab.pruning.plan import DepthPlan
 from tinylab.runs.run import Run
 from tinylab.runs.store import find_plan, find_run
 
-__all__ = ["check_allowed", "check_may_go_on"]
+__all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "check_allowed", "check_may_go_on"]
+
+TABS_BY_KIND = {name: kind.tab for name, kind in KINDS.items() if kind.tab}
+PARTS_BY_KIND = {name: kind.part for name, kind in KINDS.items() if kind.part}  # of the tab that has two
 
 _RUNS = ("model", "against", "plan", "plans", "run", "study")  # fields that name models and runs
 _PLANS = ("plan", "plans", "run")  # those of them whose plan names a model

@@ -12,9 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.access.run_ids import UNREADABLE
 from app.access.settings import lab_settings
-from app.access.visitors import Visitor, user_of, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, user_of, visitor_of
 from tinylab.archive.archive import archive_name, pack
 from tinylab.archive.layout import safe_run_id
 from tinylab.errors import Failure

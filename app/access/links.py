@@ -11,8 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.access.run_ids import UNREADABLE, known_run
-from app.access.visitors import Visitor, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, known_run, visitor_of
 from tinylab.paths import runs_folder
 from tinylab.runs.owner import add_reader
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.access.run_ids import UNREADABLE
 from app.access.settings import lab_settings
-from app.access.visitors import Visitor
+from app.access.visitors import UNREADABLE, Visitor
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import built_in_models
 from tinylab.models.hub.reference import is_hub_reference, parse_hub_reference

@@ -15,6 +15,7 @@ from tinylab.errors import BadRequest
 __all__ = ["LabSettings", "Limits", "lab_settings"]
 
 _PREFIX = "TINYLAB_MAX_"
+_OLD_QUEUE = "TINYLAB_MAX_LINE"  # what TINYLAB_MAX_QUEUE was called before
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -29,7 +30,7 @@ class Limits:
         sampling: denoising steps of a picture.
         weights: of a model that is worked on, in millions.
         minutes: that a job may compute before it is stopped.
-        line: jobs of one visitor that wait in line.
+        queue: jobs of one visitor that wait in the queue.
         runs: that one visitor keeps.
         megabytes: that the runs and uploads of one visitor take on disk.
         disk: megabytes that the runs of all take.
@@ -42,7 +43,7 @@ class Limits:
     sampling: int = 250
     weights: int = 100
     minutes: int = 20
-    line: int = 3
+    queue: int = 3
     runs: int = 40
     megabytes: int = 1000
     disk: int = 20_000
@@ -51,8 +52,11 @@ class Limits:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Limits:
         """The limits that an environment sets; BadRequest names a variable that is no number."""
-        given = {limit.name: environment.get(_PREFIX + limit.name.upper(), "") for limit in fields(cls)}
-        return replace(cls(), **{name: _number(_PREFIX + name.upper(), text) for name, text in given.items() if text})
+        names = {limit.name: _PREFIX + limit.name.upper() for limit in fields(cls)}
+        if not environment.get(names["queue"]):
+            names["queue"] = _OLD_QUEUE
+        given = {name: (variable, environment.get(variable, "")) for name, variable in names.items()}
+        return replace(cls(), **{name: _number(*each) for name, each in given.items() if each[1]})
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,18 @@ class LabSettings:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> LabSettings:
-        """The house that an environment describes; BadRequest names a variable that cannot be read."""
-        said = environment.get("TINYLAB_PUBLIC", "").strip().lower()
-        if said and said not in (*_YES, *_NO):
-            raise BadRequest(f"TINYLAB_PUBLIC: say 1 or 0, not {said!r}")
-        public = said in _YES if said else bool(environment.get("SPACE_ID"))
+        """The settings that an environment describes; BadRequest names a variable that cannot be read."""
+        public_text = environment.get("TINYLAB_PUBLIC", "").strip().lower()
+        if public_text and public_text not in (*_YES, *_NO):
+            raise BadRequest(f"TINYLAB_PUBLIC: set 1 or 0, not {public_text!r}")
+        public = public_text in _YES if public_text else bool(environment.get("SPACE_ID"))
         hub = tuple(name.strip() for name in environment.get("TINYLAB_HUB", "").split(",") if name.strip())
         return cls(public, Limits.of(environment), _login(environment.get("TINYLAB_LOGIN", "")), hub)
 
 
 @cache
 def lab_settings() -> LabSettings:
-    """The house that this process runs."""
+    """The settings of this process."""
     return LabSettings.of(os.environ)
 
 

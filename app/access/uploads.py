@@ -1,6 +1,9 @@
 """Checkpoints that people upload: safetensors alone, read by a process of their own, kept as model folders.
 
 What was uploaded lies in a folder for temporary files until it is read; in public it may not fill the disk there.
+
+Gradio also fetches addresses that a request names: `/gradio_api/file=https://…`, and files of uploads that are given by
+an address. Nothing here needs that, and a lab must not be made to fetch things for strangers.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import safehttpx
 from gradio.utils import get_upload_folder
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -25,7 +29,7 @@ from tinylab.errors import BadRequest
 from tinylab.processes import module_command, module_environment
 from tinylab.runs.disk import folder_bytes
 
-__all__ = ["UploadGate", "convert_upload", "largest_upload"]
+__all__ = ["UploadGate", "convert_upload", "fetch_nothing", "largest_upload"]
 
 _LARGEST = 4 * 2**30  # bytes; a DiT-XL/2 takes 2.7 GB
 _PATIENCE = 600  # seconds; a DiT-XL/2 takes one minute
@@ -64,6 +68,16 @@ def convert_upload(file: Path, visitor: Visitor) -> tuple[str, list[str]]:
     return str(folder), json.loads(done.stdout).get("notes", [])
 
 
+def fetch_nothing() -> None:
+    """From now on Gradio refuses addresses before it looks up where they lead."""
+    # Gradio calls both by way of their module: every request of a page's that leads elsewhere goes through one of them.
+    safehttpx.get = safehttpx.async_validate_url = _refuse
+
+
+async def _refuse(*_: Any, **__: Any) -> Any:
+    raise ValueError("this lab fetches nothing from other machines; upload the file itself")
+
+
 class UploadGate:
     """ASGI middleware of a public lab: takes no uploads from those without a cookie, nor more than can be read."""
 
@@ -81,7 +95,7 @@ class UploadGate:
 def _refusal(visitor: Visitor) -> str:
     """Why somebody may not upload anything now, "" if they may."""
     if not visitor.known:
-        return "This browser keeps no cookie for the lab: allow it one, and load the page anew.\n"
+        return "This browser keeps no cookie for the lab: allow it one, and reload the page.\n"
     if folder_bytes(Path(get_upload_folder())) > _AT_ONCE * largest_upload():
         return "Many files are being uploaded: try again in a few minutes.\n"
     return ""

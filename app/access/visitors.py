@@ -10,24 +10,44 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 
-from app.access.run_ids import known_run
 from app.access.settings import lab_settings
 from tinylab.errors import BadRequest
+from tinylab.paths import runs_folder
 from tinylab.runs.owner import owner_of, readers_of
-from tinylab.runs.recordings import is_recording
+from tinylab.runs.recordings import is_recording, recording
 from tinylab.runs.run import Run
 from tinylab.runs.store import list_runs
 
-__all__ = ["COOKIE", "HOME", "Visitor", "VisitorCookie", "user_of", "visitor_of"]
+__all__ = ["COOKIE", "HOME", "UNREADABLE", "Visitor", "VisitorCookie", "known_run", "user_of", "visitor_of"]
 
 COOKIE = "tinylab-visitor"
 _YEAR = 365 * 24 * 3600  # seconds
-_LONGEST = 200  # characters of a cookie that is still looked at
+_LONGEST = 200  # characters of a cookie that is still read
+# What reading a run may raise when its folder is deleted or damaged meanwhile; BadRequest is a ValueError.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, sqlite3.Error)
+
+_UNKNOWN = "that is not the id of a run; pick one from the menu"
+
+
+def known_run(run_id: Any) -> Run:
+    """The run with this id in the runs folder, or the recording.
+
+    Raises:
+        BadRequest: it is a path, unknown, or no text at all.
+    """
+    if not isinstance(run_id, str) or not run_id or run_id.startswith(".") or Path(run_id).name != run_id:
+        raise BadRequest(_UNKNOWN)
+    try:
+        return recording(run_id) or Run.open(runs_folder() / run_id)
+    except BadRequest:  # whose words tell where runs lie
+        raise BadRequest(_UNKNOWN) from None
 
 
 @dataclass(frozen=True)
@@ -65,7 +85,7 @@ class Visitor:
         """The run with an id that a browser sent; BadRequest if there is none, or none that the visitor may see."""
         run = known_run(run_id)
         if not self.may_see(run):
-            raise BadRequest("that is not the id of a run; pick one from the menu")  # as for one that is not there
+            raise BadRequest(_UNKNOWN)  # as for one that is not there
         return run
 
     def own_run(self, run_id: Any) -> Run:

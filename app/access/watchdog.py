@@ -8,8 +8,8 @@ import time
 import traceback
 from dataclasses import replace
 
-from app.access.run_ids import UNREADABLE
 from app.access.settings import lab_settings
+from app.access.visitors import UNREADABLE
 from tinylab.errors import Failure
 from tinylab.launch.launch import stop
 from tinylab.runs.store import list_runs

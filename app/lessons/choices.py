@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from app.lessons.subsets import lessons_folder
+from app.lessons.recorded import lessons_folder
 from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.paths import assets_folder
 from tinylab.pruning.exhaustive import Candidate, rank_correlation

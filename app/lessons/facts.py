@@ -12,8 +12,7 @@ from plotly.colors import sample_colorscale
 
 from app.lessons import figures
 from app.lessons.choices import SEEDS, Choice, chosen, correlation, ground_truth, surprises, without_first
-from app.lessons.hidden import BIN, KS, hidden_values
-from app.lessons.subsets import COLUMNS, SETTINGS, SPRITE, lessons_folder, subsets
+from app.lessons.recorded import BIN, COLUMNS, KS, SETTINGS, SPRITE, hidden_values, lessons_folder, subsets
 from tinylab.config import SearchConfig
 from tinylab.figures.search import KEEP_SCALE
 from tinylab.paths import assets_folder

@@ -52,10 +52,7 @@ def seeds(first: Choice, second: Choice, numbers: Sequence[int]) -> dict[str, An
             marker={"size": 11, "color": colour, "symbol": symbol},
             hovertemplate="%{fullData.name}: %{y:.5f}<extra></extra>",
         )
-        for choice, colour, dash, symbol in (
-            (first, COLOURS[2], "dot", "square"),
-            (second, ACCENT, "solid", "circle"),
-        )
+        for choice, colour, dash, symbol in ((first, COLOURS[2], "dot", "square"), (second, ACCENT, "solid", "circle"))
     ]
     return figure(
         traces,

@@ -1,7 +1,7 @@
-"""What a panel sets beside the run that it shows: a second run, or one row that the others are measured by.
+"""What a panel compares its run with: a second run, or one row that the others are measured by.
 
 The page keeps the choice and sends it with every question, and the address names it. The browser half is
-`tinylab.beside` in `static/page.js`.
+`tinylab.compareWith` in `static/page.js`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.context import attach
 from app.page.menus import Entries, rows_of
 from app.texts import text
@@ -20,7 +19,7 @@ from tinylab.runs.run import Run
 
 __all__ = ["Comparison", "ComparisonMenu", "named_row", "no_comparison", "other_run", "row_menu"]
 
-# From who asks, a run and what is asked to be set beside it, which may be anything, to what the view gets, or None.
+# From who asks, a run and what it is to be compared with, which may be anything, to what the view gets, or None.
 Comparison = Callable[[Visitor, Run, Any], Run | str | None]
 
 _LONGEST = 300  # characters of the name of a row
@@ -48,29 +47,29 @@ def named_row(visitor: Visitor, run: Run, asked: Any) -> str | None:
 
 
 class ComparisonMenu:
-    """The menu of a panel for what is set beside its run, "" for nothing. It goes by the run that is shown.
+    """The menu of what a panel compares its run with, "" for nothing. It goes by the run that is shown.
 
     Args:
         kind: of the panel.
         key: what the address calls the choice; no other menu of the page has the same.
         choices: what there is for who asks and the run with an id, "" for none; its first entry is nothing.
-        look: of the dropdown.
+        style: of the dropdown.
     """
 
-    def __init__(self, kind: str, key: str, choices: Callable[[Visitor, str], Entries], **look: Any) -> None:
+    def __init__(self, kind: str, key: str, choices: Callable[[Visitor, str], Entries], **style: Any) -> None:
         self.kind, self.key, self.choices = kind, key, choices
-        self.dropdown = gr.Dropdown([("nothing", "")], value="", **look)
+        self.dropdown = gr.Dropdown([("nothing", "")], value="", **style)
 
     def wire(self, live: gr.HTML) -> None:
-        """Follow the panel `live`; the page is told of the choice, and the address, too."""
-        script = f"(other) => tinylab.beside('{self.kind}', '{self.key}', other)"
-        tell: dict[str, Any] = {"js": script, "show_progress": "hidden", "api_visibility": "private"}
-        self.dropdown.input(None, [self.dropdown], None, **tell)
+        """Follow the panel `live`; the page and the address keep the choice."""
+        script = f"(other) => tinylab.compareWith('{self.kind}', '{self.key}', other)"
+        keep: dict[str, Any] = {"js": script, "show_progress": "hidden", "api_visibility": "private"}
+        self.dropdown.input(None, [self.dropdown], None, **keep)
         for event in (
             gr.on(None, self.recall, None, [self.dropdown], **_QUIETLY),  # on every new page
             live.submit(self.offer, [live, self.dropdown], [self.dropdown], **_QUIETLY),
         ):
-            event.then(None, [self.dropdown], None, **tell)
+            event.then(None, [self.dropdown], None, **keep)
 
     def recall(self, request: gr.Request) -> gr.Dropdown:
         """The menu on a new page: what the address names, if it is there, else nothing."""

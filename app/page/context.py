@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.access.allowed import PARTS_BY_KIND, TABS_BY_KIND
 from app.access.links import accept_key
 from app.access.references import check_reference
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor
-from tinylab.config import KINDS
+from app.access.visitors import UNREADABLE, Visitor
 from tinylab.launch.queue import current_queue
 from tinylab.models.catalog import built_in_models, describe_model
 from tinylab.paths import runs_folder
 from tinylab.runs.run import Run
 
-__all__ = ["PARTS_BY_KIND", "TABS_BY_KIND", "Attachment", "attach"]
+__all__ = ["Attachment", "attach"]
 
-TABS_BY_KIND = {name: kind.tab for name, kind in KINDS.items() if kind.tab}
-PARTS_BY_KIND = {name: kind.part for name, kind in KINDS.items() if kind.part}  # of the tab that has two
 _OTHER_TABS = ("learn", "load", "runs")  # those that show no kind of job
 _FIRST_PART = "quality"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app.access.run_ids import UNREADABLE
-from app.texts import text
+from app.access.visitors import UNREADABLE
+from app.texts import entries, text
 from tinylab.models.catalog import describe_model
 from tinylab.sampling import SAMPLERS, samplers_of
 
@@ -17,32 +17,40 @@ __all__ = [
     "data_field",
     "guidance_field",
     "keep_in_address",
+    "labelled",
     "number_field",
     "offer_samplers",
     "sampler_field",
-    "steps_field",
+    "sampling_fields",
     "text_field",
 ]
 
 
+def labelled(kind: str, name: str, key: str) -> dict[str, Any]:
+    """Label, info and placeholder of a field as far as the texts have them, and the id of its element.
+
+    Args:
+        key: of the label; info and placeholder are the entries `key_info` and `key_placeholder`.
+    """
+    found: dict[str, Any] = {"label": text(key), "elem_id": f"{kind}-{name.replace('_', '-')}"}
+    parts = [part for part in ("info", "placeholder") if f"{key}_{part}" in entries("en")]
+    return found | {part: text(f"{key}_{part}") for part in parts}
+
+
 def data_field(kind: str) -> gr.Textbox:
     """What to learn from; digit models need nothing here."""
-    return text_field(kind, "data", "fields.data", "auto", info=text("fields.data_info"))
+    return text_field(kind, "data", "fields.data", "auto")
 
 
-def against_field(kind: str, **look: Any) -> gr.Dropdown:
+def against_field(kind: str, **style: Any) -> gr.Dropdown:
     """Up to four shallow models beside the original; a tab fills it when it is opened."""
-    common: dict[str, Any] = {
-        "label": text("fields.against"),
-        "info": text("fields.against_info"),
-        "elem_id": f"{kind}-against",
-    }
-    return gr.Dropdown([], value=[], multiselect=True, max_choices=4, **common | look)
+    words = labelled(kind, "against", "fields.against")
+    return gr.Dropdown([], value=[], multiselect=True, max_choices=4, **words | style)
 
 
 def sampler_field(kind: str) -> gr.Radio:
     """How images are drawn; it goes by the model, see `offer_samplers`."""
-    return gr.Radio([], label=text("fields.sampler"), elem_id=f"{kind}-sampler")
+    return gr.Radio([], **labelled(kind, "sampler", "fields.sampler"))
 
 
 def offer_samplers(model: str) -> Any:
@@ -54,27 +62,30 @@ def offer_samplers(model: str) -> Any:
     return gr.Radio(choices=[(SAMPLERS.entry(name).label, name) for name in fitting], value=fitting[0])
 
 
-def steps_field(kind: str, steps: int) -> gr.Slider:
-    """Denoising steps of an image."""
-    return gr.Slider(1, 250, value=steps, step=1, label=text("fields.steps"), elem_id=f"{kind}-steps")
-
-
 def guidance_field(kind: str, guidance: float) -> gr.Slider:
     """Scale of classifier-free guidance."""
-    words = {"label": text("fields.guidance"), "info": text("fields.guidance_info")}
-    return gr.Slider(0, 8, value=guidance, step=0.1, elem_id=f"{kind}-guidance", **words)
+    return gr.Slider(0, 8, value=guidance, step=0.1, **labelled(kind, "guidance", "fields.guidance"))
 
 
-def number_field(kind: str, name: str, value: float, label: str, **look: Any) -> gr.Number:
+def sampling_fields(kind: str, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Which models draw, and how; `usual` has the numbers to begin with."""
+    return {
+        "against": against_field(kind),
+        "sampler": sampler_field(kind),
+        "steps": gr.Slider(1, 250, value=usual["steps"], step=1, **labelled(kind, "steps", "fields.steps")),
+        "guidance": guidance_field(kind, usual["guidance"]),
+    }
+
+
+def number_field(kind: str, name: str, value: float, label: str, **style: Any) -> gr.Number:
     """A small field for a number; whole if its value is. `label` is the key of a text."""
     whole = 0 if isinstance(value, int) else None
-    common: dict[str, Any] = {"min_width": 80, "elem_id": f"{kind}-{name}"}
-    return gr.Number(value, precision=whole, label=text(label), **common | look)
+    return gr.Number(value, precision=whole, **{"min_width": 80, **labelled(kind, name, label), **style})
 
 
-def text_field(kind: str, name: str, label: str, value: str = "", **look: Any) -> gr.Textbox:
+def text_field(kind: str, name: str, label: str, value: str = "", **style: Any) -> gr.Textbox:
     """A field for one line of text; `label` is the key of a text."""
-    return gr.Textbox(value, label=text(label), max_lines=1, elem_id=f"{kind}-{name}", **look)
+    return gr.Textbox(value, max_lines=1, **labelled(kind, name, label) | style)
 
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,17 +11,15 @@ import gradio as gr
 
 from app.access.references import check_reference
 from app.access.visitors import Visitor, visitor_of
+from app.page.comparison import Comparison, ComparisonMenu, no_comparison
+from app.page.live import View
 from app.page.menus import Entries
 from app.page.panel import JobPanel
+from app.page.prose import formula_panel, help_panel, intro
+from app.texts import entries, text
 from tinylab.errors import BadRequest
 
-__all__ = ["Lab", "Menu", "model_chip"]
-
-
-def model_chip() -> gr.HTML:
-    """Shows which model is loaded, in the header. It is also where that is kept: in the page, not in the server."""
-    chip = '{{#if value}}<span class="tl-chip">model <b>{{value}}</b></span>{{/if}}'
-    return gr.HTML("", html_template=chip, elem_id="loaded-model", apply_default_css=False)
+__all__ = ["Lab", "Menu"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,39 @@ class Lab:
     panels: dict[str, JobPanel] = field(default_factory=dict)
     menus: dict[str, list[Menu]] = field(default_factory=dict)
     parts: list[gr.Tabs] = field(default_factory=list)
+
+    @contextmanager
+    def job_tab(
+        self,
+        topic: str,
+        kind: str,
+        view: View,
+        slots: Sequence[str],
+        *,
+        comparison: Comparison = no_comparison,
+        menu: Callable[[], ComparisonMenu] | None = None,
+    ) -> Iterator[JobPanel]:
+        """The form of a kind of job on the left, its run on the right; fields are made in the `with`, then wired.
+
+        Args:
+            topic: of the texts: intro, formula, names of the buttons, and help where there is some.
+            menu: makes the menu of what is compared with the run.
+        """
+        panel = JobPanel(kind, text(f"{topic}.start"), view, slots, hint=text(f"{topic}.hint"), comparison=comparison)
+        self.panels[kind] = panel
+        with gr.Row(elem_classes="tl-work"):
+            with gr.Column():
+                intro(topic)
+                formula_panel(topic)
+                yield panel
+                if f"{topic}.help" in entries("en"):
+                    help_panel(topic, elem_id=f"{kind}-help")
+                panel.controls()
+                other = menu() if menu else None
+            with gr.Column():
+                panel.display()
+        if other:
+            other.wire(panel.live)
 
     def follow_model(self, update: Callable[[str], Any], component: Any) -> None:
         """Update `component` by `update(model)` on every new page and whenever a model is loaded."""

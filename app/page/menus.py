@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor
+from app.access.visitors import UNREADABLE, Visitor
 from app.views.names import kept_words, run_label, when
 from tinylab.errors import BadRequest
 from tinylab.models.catalog import locate_model
@@ -16,15 +15,7 @@ from tinylab.reports.names import method_label, model_label, plan_label
 from tinylab.runs.recordings import is_recording, recordings
 from tinylab.runs.run import Run
 
-__all__ = [
-    "Entries",
-    "comparable_runs",
-    "learned_plans",
-    "plan_sources",
-    "rows_of",
-    "run_choices",
-    "shallow_models",
-]
+__all__ = ["Entries", "comparable_runs", "learned_plans", "plan_sources", "rows_of", "run_choices", "shallow_models"]
 
 Entries = list[tuple[str, str]]
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
 from gradio.i18n import I18nData
 
-from app.access.allowed import check_may_go_on
+from app.access.allowed import check_allowed, check_may_go_on
 from app.access.quota import check_quota
-from app.access.run_ids import UNREADABLE
 from app.access.settings import lab_settings
-from app.access.visitors import Visitor, visitor_of
-from app.live import View, live_panel
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.comparison import Comparison, no_comparison
-from app.page.form import named_as_in_form, read_form
+from app.page.live import View, live_panel
 from app.page.menus import run_choices
-from app.page.messages import command_place, message_place, problem, quiet, show_command
-from app.texts import text
+from app.page.prose import command_place, message_place, problem, quiet, show_command
+from app.texts import english, text
 from tinylab.config import JobConfig
 from tinylab.errors import BadRequest, Failure
 from tinylab.launch.launch import active_run, launch, relaunch, stop, warm_up
 from tinylab.runs.recordings import recordings
 from tinylab.runs.run import ACTIVE
 
-__all__ = ["JobPanel", "launch_form"]
+__all__ = ["JobPanel", "launch_form", "named_as_in_form", "read_form"]
 
 _RESUMABLE = ("stopped", "interrupted", "failed", "created")
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -40,7 +40,7 @@ class JobPanel:
     Args:
         kind: the kind of job, also the prefix of all element ids.
         verb: what the start button says.
-        beside: what may be set beside the run, see `app.page.comparison`.
+        comparison: what may be compared with the run, see `app.page.comparison`.
     """
 
     def __init__(
@@ -68,11 +68,7 @@ class JobPanel:
         self.command = gr.Button(text("panel.command"), size="sm", elem_id=f"{self.kind}-command")
         self.shown_command = command_place(self.kind)
         self.picker = gr.Dropdown(
-            choices=[],
-            value=None,
-            label=text("panel.earlier_runs"),
-            elem_id=f"{self.kind}-runs",
-            interactive=True,
+            choices=[], value=None, label=text("panel.earlier_runs"), elem_id=f"{self.kind}-runs", interactive=True
         )
 
     def display(self) -> None:
@@ -161,7 +157,7 @@ class JobPanel:
 def launch_form(
     make_config: Callable[..., JobConfig], fields: Mapping[str, Any], values: Sequence[Any], visitor: Visitor
 ) -> str:
-    """Launch the job that the form asks for, or put it in line, and return the id of its run; see `read_form`."""
+    """Launch or queue the job that the form asks for, and return the id of its run; see `read_form`."""
     with named_as_in_form(fields):
         config = read_form(make_config, fields, values, visitor)
         check_quota(visitor)
@@ -194,5 +190,51 @@ def _resume(run_id: str, visitor: Visitor) -> str:
 
 
 def _most(visitor: Visitor) -> int | None:
-    """How many jobs a visitor may have in line."""
-    return lab_settings().limits.line if visitor.stranger else None
+    """How many jobs a visitor may have in the queue."""
+    return lab_settings().limits.queue if visitor.stranger else None
+
+
+def read_form(
+    make_config: Callable[..., JobConfig], fields: Mapping[str, Any], values: Sequence[Any], visitor: Visitor
+) -> JobConfig:
+    """What the form asks for, if the visitor may ask for it, whether there is room for it or not.
+
+    Raises:
+        BadRequest: names the field by its label, as the person sees it.
+    """
+    given = dict(zip(fields, values, strict=True))
+    for name, field in fields.items():
+        if isinstance(field, gr.Number) and given[name] is None:
+            raise BadRequest(f"{_label(name, field)}: give a number")
+    if "model" in given and not given["model"]:
+        raise BadRequest("load a model first, in the Load tab")
+    with named_as_in_form(fields):
+        config = make_config(**given)
+        check_allowed(config, visitor)
+    return config
+
+
+@contextmanager
+def named_as_in_form(fields: Mapping[str, Any]) -> Iterator[None]:
+    """Problems that name flags of the command line name the labels of their fields instead."""
+    try:
+        yield
+    except BadRequest as error:
+        labels = {name: _label(name, field) for name, field in fields.items()}
+        raise BadRequest(_as_in_form(str(error), labels)) from None
+
+
+def _label(name: str, field: Any) -> str:
+    return english(getattr(field, "label", None) or name)
+
+
+def _as_in_form(problem: str, labels: Mapping[str, str]) -> str:
+    """A sentence that names flags of the command line, with the labels of their fields instead."""
+
+    def label_of(flag: str) -> str | None:
+        return labels.get(flag.removeprefix("--").replace("-", "_"))
+
+    flag, colon, rest = problem.partition(": ")
+    first = label_of(flag) if colon else None
+    told = f"{first}: {rest}" if first else problem
+    return re.sub(r"--[a-z][a-z-]*", lambda found: label_of(found[0]) or found[0], told)

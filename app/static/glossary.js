@@ -1,5 +1,5 @@
 // The glossary: a dialog to search in, opened from the header, by the key "?", and from any marked term. Its words are
-// texts, what all languages share lies in the header's data-terms, and Gradio has set the formulas (app/page/tools.py).
+// texts, what all languages share lies in the header's data-terms, and Gradio has set the formulas (app/page/header.py).
 window.tinylab.glossary = (() => {
   const { tinylab } = window;
   const text = (key) => tinylab.text(key);

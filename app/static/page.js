@@ -88,11 +88,11 @@ window.tinylab = {
     this.telling = setTimeout(() => { place.textContent = ""; }, 4000);
   },
 
-  // Set something beside the run that a panel shows; "" for nothing. The address calls it `key`.
-  beside(kind, key, other) {
+  // Compare the run that a panel shows with something; "" for nothing. The address calls it `key`.
+  compareWith(kind, key, other) {
     const panel = document.querySelector(`#${kind}-live .tl-live`);
-    if (!panel || (panel.dataset.beside || "") === (other || "")) return;
-    panel.dataset.beside = other || "";
+    if (!panel || (panel.dataset.other || "") === (other || "")) return;
+    panel.dataset.other = other || "";
     this.remember(key, other);
     panel.dispatchEvent(new Event("tl-ask"));
   },

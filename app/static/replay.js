@@ -1,13 +1,13 @@
-// Runs are watched again: a bar below the status plays what a run looked like, moment by moment, in the same charts.
+// Runs are watched again: a bar below the status plays what a run looked like, step by step, in the same charts.
 // `attach` is called by static/parts/live.js once for each panel; `openRecording` leads to the runs that come with the lab.
-window.tinylab.pageId = Math.random().toString(36).slice(2); // tells this page from others that ask
+window.tinylab.pageId = Math.random().toString(36).slice(2); // identifies this page among others that ask
 
 window.tinylab.replay = (() => {
   const WHOLE = 20_000; // milliseconds that a whole run takes at speed 1
   const FRAME = 40; // milliseconds between two looks at the clock
-  const NOTED = 300, AGAIN = 1000; // milliseconds after which the address says the moment: at rest, and while it plays
-  const CHUNK = 6, AHEAD = 24; // moments that are fetched at once, and that are there before they are needed
-  const LATER = 2000; // milliseconds until moments that did not come are asked for again
+  const NOTED = 300, AGAIN = 1000; // milliseconds after which the address names the step: at rest, and while it plays
+  const CHUNK = 6, AHEAD = 24; // steps that are fetched at once, and that are there before they are needed
+  const LATER = 2000; // milliseconds until steps that did not come are asked for again
   const SPEEDS = [0.5, 1, 2, 4];
   const text = (key) => window.tinylab.text(`replay.${key}`);
   const calm = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -39,11 +39,11 @@ window.tinylab.replay = (() => {
     button(bar, "forth", "›", () => acts.step(1));
     const slider = document.createElement("input");
     Object.assign(slider, { type: "range", min: 0, step: 1 });
-    slider.setAttribute("aria-label", text("moment"));
+    slider.setAttribute("aria-label", text("position"));
     slider.addEventListener("input", () => acts.go(Number(slider.value)));
-    const told = document.createElement("output");
-    told.setAttribute("aria-live", "off"); // the slider says it to who asks
-    bar.append(slider, told);
+    const place = document.createElement("output");
+    place.setAttribute("aria-live", "off"); // the slider's text is read on demand
+    bar.append(slider, place);
     const speed = document.createElement("select");
     speed.setAttribute("aria-label", text("speed"));
     for (const each of SPEEDS) speed.add(new Option(`${each}×`, each, each === 1, each === 1));
@@ -52,7 +52,7 @@ window.tinylab.replay = (() => {
     button(bar, "end", "⇥", acts.end);
     bar.addEventListener("keydown", (event) => keys(event, acts));
     below.after(bar);
-    return { bar, play, slider, told };
+    return { bar, play, slider, place };
   }
 
   // The slider knows the arrows by itself, a button the space, and a menu both.
@@ -80,19 +80,19 @@ window.tinylab.replay = (() => {
   }
 
   // A panel's replay. `panel`: root, below (the element that the bar follows), ask(start, count), shown(),
-  // showMoment(payload), showNow().
+  // showStep(payload), showNow().
   function attach(panel) {
     let run = "", revision = "", steps = [], unit = "step", frames = new Map(), fetching = new Map();
     let at = -1, playing = false, speed = 1, since = 0, from = 0, timer = null, noting = null, noted = 0;
-    let pending = false; // the address wants a moment that is still to come
+    let pending = false; // the address wants a step that is still to come
     const acts = { toggle, step, go, end, hurry };
-    const { bar, play, slider, told } = build(panel.below, acts);
+    const { bar, play, slider, place } = build(panel.below, acts);
     const last = () => steps.length - 1;
     const past = () => pending || (at >= 0 && at < last());
 
     new ResizeObserver(() => panel.root.style.setProperty("--tl-status", `${panel.below.offsetHeight}px`)).observe(panel.below);
 
-    // Every answer about a run says where it stands: `now` is "" for one that cannot be watched again yet.
+    // Every answer about a run has its state: `now` is "" for one that cannot be watched again yet.
     async function follow(id, now, atWork = false) {
       if (atWork && asked.run === id) { asked.run = null; forget(); }
       if (id === run && now === revision) return;
@@ -104,8 +104,8 @@ window.tinylab.replay = (() => {
       const answer = await fetched(0, 0);
       if (id !== run || now !== revision) return;
       if (!answer) revision = ""; // the next answer about the run leads here again
-      if (!(answer?.moments.length > 1)) return close();
-      [steps, unit] = [answer.moments, answer.unit];
+      if (!(answer?.steps.length > 1)) return close();
+      [steps, unit] = [answer.steps, answer.unit];
       slider.max = last();
       bar.hidden = false;
       begin(wanted);
@@ -130,7 +130,7 @@ window.tinylab.replay = (() => {
       if (was) panel.showNow();
     }
 
-    // The address speaks of no moment of this run any more.
+    // The address names no step of this run any more.
     function leave() {
       if (past()) forget();
       halt();
@@ -143,11 +143,11 @@ window.tinylab.replay = (() => {
     async function fetched(start, count) {
       try {
         const answer = await panel.ask(start, count);
-        return answer?.moments ? answer : null;
+        return answer?.steps ? answer : null;
       } catch { return null; /* the server is away */ }
     }
 
-    // Make sure that the moment `index` is on its way, together with those beside it.
+    // Make sure that the step `index` is on its way, together with those beside it.
     function fetch(index) {
       if (index < 0 || index > last() || frames.has(index)) return Promise.resolve();
       const chunk = Math.floor(index / CHUNK) * CHUNK, book = frames, table = fetching;
@@ -163,8 +163,8 @@ window.tinylab.replay = (() => {
     function paint() {
       const words = unit === "cell" ? "at_cell" : "at_step", show = (number) => number.toLocaleString(window.tinylab.language);
       slider.value = at;
-      told.textContent = text(words).replace("{at}", show(steps[at])).replace("{end}", show(steps[last()]));
-      slider.setAttribute("aria-valuetext", told.textContent);
+      place.textContent = text(words).replace("{at}", show(steps[at])).replace("{end}", show(steps[last()]));
+      slider.setAttribute("aria-valuetext", place.textContent);
       const key = playing ? "pause" : "play";
       play.textContent = playing ? "❚❚" : "▶";
       play.title = text(key);
@@ -172,15 +172,15 @@ window.tinylab.replay = (() => {
       bar.toggleAttribute("data-playing", playing);
     }
 
-    // Show a moment. What is not there yet is shown when it comes, unless another one was asked for meanwhile.
+    // Show a step. What is not there yet is shown when it comes, unless another one was asked for meanwhile.
     function put(index) {
       at = index;
       if (past()) panel.root.dataset.step = steps[at]; else delete panel.root.dataset.step;
       paint();
       if (!past()) return panel.showNow();
       const book = frames;
-      if (book.has(index)) return panel.showMoment(book.get(index));
-      fetch(index).then(() => { if (at === index && past() && book === frames && book.has(index)) panel.showMoment(book.get(index)); });
+      if (book.has(index)) return panel.showStep(book.get(index));
+      fetch(index).then(() => { if (at === index && past() && book === frames && book.has(index)) panel.showStep(book.get(index)); });
     }
 
     function go(index) {
@@ -212,7 +212,7 @@ window.tinylab.replay = (() => {
       if (steps.length) paint();
     }
 
-    // The clock says which moment is due; it stands still while nobody looks or while that moment is on its way.
+    // The clock decides which step is due; it stands still while nobody looks or while that step is on its way.
     function tick() {
       timer = setTimeout(tick, FRAME);
       const due = Math.min(last(), from + Math.floor(((performance.now() - since) * speed * last()) / WHOLE));

@@ -3,7 +3,7 @@
 window.tinylab.runsParts = (() => {
   const { tinylab } = window;
   const text = (key, values = {}) =>
-    Object.entries(values).reduce((said, [name, value]) => said.replaceAll(`{${name}}`, value), tinylab.text(`runs.${key}`));
+    Object.entries(values).reduce((filled, [name, value]) => filled.replaceAll(`{${name}}`, value), tinylab.text(`runs.${key}`));
 
   function make(tag, attributes = {}, ...content) {
     const made = document.createElement(tag);
@@ -30,7 +30,7 @@ window.tinylab.runsParts = (() => {
   const hint = (words) => make("p", { class: "tl-hint" }, words);
   const place = () => make("div", { class: "tl-runs-said", role: "status" });
 
-  const said = (card) => (card.notes ? [part(text("notes"), own("p", { class: "tl-runs-notes" }, card.notes))] : []);
+  const notes = (card) => (card.notes ? [part(text("notes"), own("p", { class: "tl-runs-notes" }, card.notes))] : []);
 
   function results(card) {
     const figures = card.figures.map(([value, words]) => make("div", { class: "tl-figure" }, make("b", {}, value), make("span", {}, words)));
@@ -47,5 +47,5 @@ window.tinylab.runsParts = (() => {
     return [part(text("settings"), body)];
   }
 
-  return { text, make, own, button, size, part, hint, place, said, results, settings };
+  return { text, make, own, button, size, part, hint, place, notes, results, settings };
 })();

@@ -1,7 +1,7 @@
 // The Runs tab: a list to search, and beside it the card of a run or several runs beside each other.
 window.tinylab.runs = (element, props, server, watch) => {
   const { tinylab } = window, list = element.querySelector(".tl-runs");
-  const { text, make, own, button, size, part, hint, place, said, results, settings } = tinylab.runsParts;
+  const { text, make, own, button, size, part, hint, place, notes, results, settings } = tinylab.runsParts;
   const PAUSE = 5000, SOON = 250, MOST = 8; // milliseconds, milliseconds, runs beside each other
   const AT_WORK = ["created", "queued", "starting", "running"]; // states that change by themselves
   const shown = { words: "", page: 0, run: "", picked: new Set() };
@@ -24,7 +24,7 @@ window.tinylab.runs = (element, props, server, watch) => {
   const count = make("span", { role: "status", class: "tl-runs-count" });
   const back = button("‹", () => turn(-1), { "aria-label": text("newer") });
   const on = button("›", () => turn(1), { "aria-label": text("older") });
-  const compare = button(text("compare"), beside, { id: "runs-compare", disabled: true });
+  const compare = button(text("compare"), compareRuns, { id: "runs-compare", disabled: true });
   const recorded = make("ul", { class: "tl-runs-rows", id: "runs-recorded", "aria-label": text("recorded") });
   const shelf = make("details", { class: "tl-runs-recorded" }, make("summary", {}, text("recorded")), recorded);
   const disk = make("div", { class: "tl-runs-disk", id: "runs-disk" });
@@ -123,10 +123,10 @@ window.tinylab.runs = (element, props, server, watch) => {
     const head = make("div", { class: `tl-runs-head tl-${card.state}` },
       own("h3", {}, card.title), make("span", { class: "tl-badge" }, card.word), own("code", { class: "tl-run" }, card.id));
     const facts = [card.kind, card.when, ...(card.took ? [text("took", { time: card.took })] : []), size(card.bytes.total)];
-    const told = card.message ? [make("p", { class: "tl-note" }, card.message)] : [];
+    const message = card.message ? [make("p", { class: "tl-note" }, card.message)] : [];
     main().replaceChildren(make("article", { class: "tl-card tl-runs-card", "data-run": card.id },
-      head, make("p", { class: "tl-note" }, facts.join(" · ")), ...told, actions(card), place(),
-      ...(card.own ? [form(card)] : said(card)), ...results(card), ...settings(card), room(card),
+      head, make("p", { class: "tl-note" }, facts.join(" · ")), ...message, actions(card), place(),
+      ...(card.own ? [form(card)] : notes(card)), ...results(card), ...settings(card), space(card),
       part(text("command"), make("div", { class: "tl-command" }, own("pre", {}, own("code", {}, card.command)),
         make("div", { class: "tl-save" }, make("button", { type: "button", class: "tl-copy" }, tinylab.text("panel.copy")))))));
   }
@@ -148,22 +148,22 @@ window.tinylab.runs = (element, props, server, watch) => {
     [name.value, notes.value] = [card.name, card.notes];
     const changed = () => name.value !== card.name || notes.value !== card.notes;
     const keep = button(text("save"), () => describe(card, name.value, notes.value), { id: "runs-save", disabled: true });
-    const look = () => { keep.disabled = !changed(); };
-    for (const field of [name, notes]) field.addEventListener("input", look);
+    const check = () => { keep.disabled = !changed(); };
+    for (const field of [name, notes]) field.addEventListener("input", check);
     name.addEventListener("keydown", (event) => { if (event.key === "Enter" && changed()) keep.click(); });
     return make("section", { class: "tl-runs-form" }, make("label", { for: "runs-name" }, text("name")), name,
       make("label", { for: "runs-notes" }, text("notes")), notes, keep);
   }
 
-  function room(card) {
+  function space(card) {
     const parts = Object.entries(card.bytes).filter(([name, bytes]) => name !== "total" && bytes);
     const words = parts.map(([name, bytes]) => text(`part_${name}`, { size: size(bytes) })).join(" · ");
     const less = card.own && card.bytes.checkpoints
       ? [button(text("thin"), () => thin(card), { id: "runs-thin", disabled: card.busy, title: text(card.state === "finished" ? "thin_all" : "thin_old") })] : [];
-    return part(text("room"), make("p", {}, words), ...less);
+    return part(text("disk"), make("p", {}, words), ...less);
   }
 
-  function beside() {
+  function compareRuns() {
     ask({ together: true }).then(() => main().scrollIntoView({ block: "nearest" }));
   }
 
@@ -217,7 +217,7 @@ window.tinylab.runs = (element, props, server, watch) => {
     known.card = "";
     tell(text("was_deleted", { run: card.title }), [undo]);
     undo.focus();
-    await ask({ list: true, room: true });
+    await ask({ list: true, disk: true });
   }
 
   async function restore(trashed) {
@@ -225,14 +225,14 @@ window.tinylab.runs = (element, props, server, watch) => {
     if (!done) return;
     shown.run = done.run;
     tinylab.remember("run", done.run);
-    await ask({ list: true, card: true, room: true });
+    await ask({ list: true, card: true, disk: true });
     tell(text("was_restored"));
   }
 
   async function thin(card) {
     const done = await order({ do: "thin", run: card.id });
     if (!done) return;
-    await ask({ list: true, card: true, room: true });
+    await ask({ list: true, card: true, disk: true });
     tell(text("thinned", { size: size(done.freed) }));
   }
 
@@ -244,7 +244,7 @@ window.tinylab.runs = (element, props, server, watch) => {
     if (parts.list) question.list = { words: shown.words, page: shown.page };
     if (parts.card && shown.run) question.card = shown.run;
     if (parts.together) question.together = [...shown.picked];
-    if (parts.room) question.room = true;
+    if (parts.disk) question.disk = true;
     for (const part of ["list", "card"]) if (parts[part]) newest[part] = mine;
     let found = null;
     try {
@@ -253,32 +253,32 @@ window.tinylab.runs = (element, props, server, watch) => {
     failures = found ? 0 : failures + 1;
     if (found && element.isConnected) take(parts, found, mine);
     const calm = rows.querySelector(AT_WORK.map((state) => `.tl-${state}`).join()) ? 1 : 3;
-    if (mine === newest.any && element.isConnected) timer = setTimeout(look, PAUSE * Math.min(6, calm + failures));
+    if (mine === newest.any && element.isConnected) timer = setTimeout(refresh, PAUSE * Math.min(6, calm + failures));
   }
 
   const fresh = (name, value) => {
-    const said = JSON.stringify(value);
-    if (known[name] === said) return false;
-    known[name] = said;
+    const json = JSON.stringify(value);
+    if (known[name] === json) return false;
+    known[name] = json;
     return true;
   };
 
   function take(parts, found, mine) {
     if (found.list && newest.list === mine && fresh("list", found.list)) drawList(found.list);
-    if (found.room && fresh("room", [found.room, found.deleted])) drawDisk(found.room, found.deleted);
+    if (found.disk && fresh("disk", [found.disk, found.deleted])) drawDisk(found.disk, found.deleted);
     if (parts.together) drawTogether(found.together);
     if (parts.card && newest.card === mine && fresh("card", [shown.run, found.card ?? null])) drawCard(found.card ?? null);
   }
 
-  // News of what is in sight: of the card only where the list tells some, and never under the hands of one who types.
-  async function look() {
-    if (document.hidden || !visible()) { timer = setTimeout(look, PAUSE); return; }
-    const before = line();
+  // News of what is in sight: of the card only where the list has some, and never under the hands of one who types.
+  async function refresh() {
+    if (document.hidden || !visible()) { timer = setTimeout(refresh, PAUSE); return; }
+    const before = rowText();
     await ask({ list: true });
-    if (line() !== before && main().querySelector("article[data-run]") && !busy() && !dirty()) ask({ card: true });
+    if (rowText() !== before && main().querySelector("article[data-run]") && !busy() && !dirty()) ask({ card: true });
   }
 
-  const line = () => entries().find((row) => row.dataset.run === shown.run)?.textContent ?? "";
+  const rowText = () => entries().find((row) => row.dataset.run === shown.run)?.textContent ?? "";
 
   const dirty = () => main().querySelector("#runs-save:not([disabled])") !== null;
 
@@ -286,7 +286,7 @@ window.tinylab.runs = (element, props, server, watch) => {
     const run = new URL(window.location).searchParams.get("run") ?? "";
     if (run && !shown.run) shown.run = run;
     const empty = !main().childElementCount || main().querySelector(".tl-hint, article[data-run]");
-    ask({ list: true, card: Boolean(empty) && !dirty(), room: true });
+    ask({ list: true, card: Boolean(empty) && !dirty(), disk: true });
   }
 
   let wide = false;
@@ -294,11 +294,11 @@ window.tinylab.runs = (element, props, server, watch) => {
     if (visible() && !wide) opened();
     wide = visible();
   }).observe(element);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && visible()) look(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && visible()) refresh(); });
   watch("value", () => {
     if (!props.value) return;
     [shown.run, shown.words, shown.page, search.value] = [props.value, "", 0, ""];
     tinylab.remember("run", props.value);
-    ask({ list: true, card: true, room: true });
+    ask({ list: true, card: true, disk: true });
   });
 };

@@ -1,6 +1,6 @@
 // How the page looks: dark or light, and for a projector. The address holds it as `view=dark,projector`; without a word
-// about it the browser's own preference decides, as Gradio does. Also mounts the buttons of the header (app/page/tools.py).
-window.tinylab.look = (() => {
+// about it the browser's own preference decides, as Gradio does. Also mounts the buttons of the header (app/page/header.py).
+window.tinylab.styles = (() => {
   const root = document.documentElement;
   const views = new Set((new URL(window.location).searchParams.get("view") ?? "").split(",").filter(Boolean));
   const wanted = () => (views.has("dark") ? true : views.has("light") ? false : null);
@@ -16,11 +16,11 @@ window.tinylab.look = (() => {
     }
     root.classList.toggle("tl-projected", views.has("projector"));
     root.style.colorScheme = isDark() ? "dark" : "light";
-    tell();
+    showState();
   }
 
   // The state of the buttons.
-  function tell() {
+  function showState() {
     const state = { dark: document.body.classList.contains("dark"), projector: views.has("projector") };
     for (const [name, on] of Object.entries(state)) {
       bar?.querySelector(`[data-tool=${name}]`)?.setAttribute("aria-pressed", String(on));
@@ -89,7 +89,7 @@ window.tinylab.look = (() => {
       menu.value = tinylab.language;
       menu.addEventListener("change", () => tinylab.speak(menu.value));
       bar.addEventListener("click", (event) => ACTIONS[event.target.closest("button")?.dataset.tool]?.());
-      tell();
+      showState();
       tinylab.tour?.offer();
     },
   };

@@ -1,8 +1,8 @@
-// What Gradio does not translate: choices, HTML that views make, figures. Texts and words.toml say what is what; a word
+// What Gradio does not translate: choices, HTML that views make, figures. Texts and words.toml have the words; a word
 // may have places to be filled, "step {} of {}", and what stands in them is translated, too. In English nothing runs.
 Object.assign(window.tinylab, (() => {
   const { language } = window.tinylab, all = window.tinylabTexts;
-  if (language === "en") return { say: (text) => text, translate() {}, translateFigure: (figure) => figure };
+  if (language === "en") return { translate() {}, translateFigure: (figure) => figure };
   document.documentElement.lang = language;
 
   const exact = new Map(), patterns = [], given = new Set(), known = new Map();
@@ -12,14 +12,14 @@ Object.assign(window.tinylab, (() => {
 
   for (const [key, english] of Object.entries(all.en.texts)) {
     const words = all[language].texts[key];
-    const told = /^(glossary|tips)\./.test(key); // whole sentences, and names that mean something else elsewhere
-    if (words && !told && !english.includes("\n") && !exact.has(english)) exact.set(english, words);
+    const whole = /^(glossary|tips)\./.test(key); // whole sentences, and names that mean something else elsewhere
+    if (words && !whole && !english.includes("\n") && !exact.has(english)) exact.set(english, words);
   }
   for (const [english, words] of Object.entries(all[language].words)) {
     if (/\{#?\}/.test(english)) patterns.push(compile(english, words)); else exact.set(english, words);
   }
   for (const words of exact.values()) given.add(words);
-  patterns.sort((a, b) => b.letters - a.letters); // the one that says most goes first
+  patterns.sort((a, b) => b.letters - a.letters); // the longest one goes first
 
   // "step {} of {}" as an expression and what fills "Schritt {} von {}"; {1} is the first place wherever it stands, and
   // {#} one for a number.
@@ -40,20 +40,20 @@ Object.assign(window.tinylab, (() => {
     if (whole !== undefined) return whole;
     for (const { form, fill } of patterns) {
       const found = form.exec(text);
-      if (found) return fill(found.slice(1).map(say));
+      if (found) return fill(found.slice(1).map(word));
     }
     for (const [between, joint] of [[" · ", " · "], ["<br>", "<br>"], [/(?<=[.!?]) /u, " "], [", ", ", "]]) {
       const parts = text.split(between);
       if (parts.length > 1 && parts.length < 40) {
-        const said = parts.map(say);
-        const unsaid = parts.filter((part, i) => said[i] === part && /\p{L}{2}/u.test(part) && !given.has(part));
-        if (joint === ", " ? !unsaid.length : unsaid.length < parts.length) return said.join(joint);
+        const result = parts.map(word);
+        const unknown = parts.filter((part, i) => result[i] === part && /\p{L}{2}/u.test(part) && !given.has(part));
+        if (joint === ", " ? !unknown.length : unknown.length < parts.length) return result.join(joint);
       }
     }
     return null;
   }
 
-  function say(text) {
+  function word(text) {
     const core = text.trim();
     if (core.length < 2 || core.length > 600 || !/\p{L}/u.test(core)) return text;
     if (!known.has(core)) {
@@ -64,45 +64,45 @@ Object.assign(window.tinylab, (() => {
     return words === null ? text : text.replace(core, () => words);
   }
 
-  function sayNode(node) {
-    const words = say(node.data);
+  function translateNode(node) {
+    const words = word(node.data);
     if (words !== node.data) node.data = words;
   }
 
-  function sayAttributes(element) {
+  function translateAttributes(element) {
     for (const name of ATTRIBUTES) {
       const text = element.getAttribute(name);
       if (!text) continue;
-      const words = say(text);
+      const words = word(text);
       if (words !== text) element.setAttribute(name, words);
     }
   }
 
-  // A label of an input may be said, what is in it may not.
+  // A label of an input is translated, what is in it is not.
   function translate(root) {
     if (root.nodeType === Node.TEXT_NODE) {
-      if (!root.parentElement?.closest(NEVER)) sayNode(root);
+      if (!root.parentElement?.closest(NEVER)) translateNode(root);
       return;
     }
     if (root.nodeType !== Node.ELEMENT_NODE || root.closest("[translate=no]")) return;
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
       if (node.nodeType === Node.TEXT_NODE) return NodeFilter.FILTER_ACCEPT;
       if (!node.matches(NEVER)) return NodeFilter.FILTER_ACCEPT;
-      if (node.matches("input, textarea")) sayAttributes(node);
+      if (node.matches("input, textarea")) translateAttributes(node);
       return NodeFilter.FILTER_REJECT;
     });
     if (root.matches(NEVER)) return;
     for (let node = walker.currentNode; node; node = walker.nextNode()) {
-      if (node.nodeType === Node.TEXT_NODE) sayNode(node); else sayAttributes(node);
+      if (node.nodeType === Node.TEXT_NODE) translateNode(node); else translateAttributes(node);
     }
   }
 
-  // What a menu shows is in an input: said while nobody is at it, and as Gradio knows it as soon as somebody is.
+  // What a menu shows is in an input: translated while nobody is at it, and as Gradio knows it as soon as somebody is.
   const originals = new WeakMap();
-  function sayMenus() {
+  function translateMenus() {
     for (const box of document.querySelectorAll("input[role=combobox]")) {
       if (box === document.activeElement) continue;
-      const words = say(box.value);
+      const words = word(box.value);
       if (words === box.value) continue;
       originals.set(box, [box.value, words]);
       box.value = words;
@@ -112,7 +112,7 @@ Object.assign(window.tinylab, (() => {
     const [english, words] = originals.get(target) ?? [];
     if (words !== undefined && target.value === words) target.value = english;
   }, true);
-  document.addEventListener("focusout", () => setTimeout(sayMenus, 200)); // when Gradio has put in what was picked
+  document.addEventListener("focusout", () => setTimeout(translateMenus, 200)); // when Gradio has put in what was picked
 
   function follow() {
     translate(document.body);
@@ -121,43 +121,43 @@ Object.assign(window.tinylab, (() => {
       for (const { type, target, addedNodes } of changes) {
         if (type === "childList") addedNodes.forEach(translate);
         else if (type === "characterData") translate(target);
-        else if (!target.closest("[translate=no], svg")) sayAttributes(target);
+        else if (!target.closest("[translate=no], svg")) translateAttributes(target);
       }
-      sayMenus();
+      translateMenus();
     }).observe(document.body, watch);
   }
   if (document.body) follow(); else document.addEventListener("DOMContentLoaded", follow);
 
-  const several = (value) => (Array.isArray(value) ? value.map((each) => (typeof each === "string" ? say(each) : each)) : value);
+  const several = (value) => (Array.isArray(value) ? value.map((each) => (typeof each === "string" ? word(each) : each)) : value);
   // "block %{y}<extra></extra>": what stands before the mark of Plotly.
-  const hover = (text) => (typeof text === "string" ? text.replace(/^(.*?)(<extra>.*)?$/s, (_, words, rest = "") => say(words) + rest) : text);
+  const hover = (text) => (typeof text === "string" ? text.replace(/^(.*?)(<extra>.*)?$/s, (_, words, rest = "") => word(words) + rest) : text);
 
-  function sayTrace(trace) {
-    const said = { ...trace };
-    if (trace.name) said.name = say(trace.name);
-    if (trace.hovertemplate) said.hovertemplate = Array.isArray(trace.hovertemplate) ? trace.hovertemplate.map(hover) : hover(trace.hovertemplate);
+  function translateTrace(trace) {
+    const result = { ...trace };
+    if (trace.name) result.name = word(trace.name);
+    if (trace.hovertemplate) result.hovertemplate = Array.isArray(trace.hovertemplate) ? trace.hovertemplate.map(hover) : hover(trace.hovertemplate);
     if (Array.isArray(trace.customdata)) {
-      said.customdata = trace.customdata.map((each) => (Array.isArray(each) ? several(each) : typeof each === "string" ? say(each) : each));
+      result.customdata = trace.customdata.map((each) => (Array.isArray(each) ? several(each) : typeof each === "string" ? word(each) : each));
     }
-    if (trace.colorbar?.title?.text) said.colorbar = { ...trace.colorbar, title: { ...trace.colorbar.title, text: say(trace.colorbar.title.text) } };
-    return said;
+    if (trace.colorbar?.title?.text) result.colorbar = { ...trace.colorbar, title: { ...trace.colorbar.title, text: word(trace.colorbar.title.text) } };
+    return result;
   }
 
-  function sayAxis(axis) {
-    const said = { ...axis };
-    if (axis.title?.text) said.title = { ...axis.title, text: say(axis.title.text) };
-    if (Array.isArray(axis.ticktext)) said.ticktext = several(axis.ticktext);
-    return said;
+  function translateAxis(axis) {
+    const result = { ...axis };
+    if (axis.title?.text) result.title = { ...axis.title, text: word(axis.title.text) };
+    if (Array.isArray(axis.ticktext)) result.ticktext = several(axis.ticktext);
+    return result;
   }
 
   // A copy of a figure in the language of the page; names of categories stay, as they tie the traces to the axes.
   function translateFigure(figure) {
     const layout = { ...figure.layout };
-    if (layout.title?.text) layout.title = { ...layout.title, text: say(layout.title.text) };
-    for (const name of Object.keys(layout)) if (/^[xy]axis\d*$/.test(name)) layout[name] = sayAxis(layout[name]);
-    if (layout.annotations) layout.annotations = layout.annotations.map((note) => ({ ...note, text: note.text && say(note.text) }));
-    return { ...figure, data: figure.data.map(sayTrace), layout };
+    if (layout.title?.text) layout.title = { ...layout.title, text: word(layout.title.text) };
+    for (const name of Object.keys(layout)) if (/^[xy]axis\d*$/.test(name)) layout[name] = translateAxis(layout[name]);
+    if (layout.annotations) layout.annotations = layout.annotations.map((note) => ({ ...note, text: note.text && word(note.text) }));
+    return { ...figure, data: figure.data.map(translateTrace), layout };
   }
 
-  return { say, translate, translateFigure };
+  return { translate, translateFigure };
 })());

@@ -1,7 +1,7 @@
 // The language of the page, and words in it. `text` looks up a text of app/texts, `word` translates English words.
 Object.assign(window.tinylab, (() => {
   const all = window.tinylabTexts;
-  const language = navigator.language in all ? navigator.language : "en"; // see early/language.js
+  const language = navigator.language in all ? navigator.language : "en"; // see head/language.js
   document.documentElement.lang = language;
   return {
     language,

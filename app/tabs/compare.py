@@ -8,11 +8,9 @@ from typing import Any
 import gradio as gr
 
 from app.page.comparison import ComparisonMenu, named_row, row_menu
-from app.page.fields import data_field, number_field, text_field
+from app.page.fields import data_field, labelled, number_field, text_field
 from app.page.lab import Lab
 from app.page.menus import learned_plans
-from app.page.panel import JobPanel
-from app.page.prose import formula_panel, intro
 from app.texts import text
 from app.views.compare import SLOTS, view
 from tinylab.config import CompareConfig
@@ -30,39 +28,17 @@ _DEFAULT_STEPS = CompareConfig.model_fields["steps"].default
 
 def build(lab: Lab) -> None:
     """Methods and recipe on the left; table, plots and strips on the right."""
-    panel = JobPanel("compare", text("compare.start"), view, SLOTS, hint=text("compare.hint"), comparison=named_row)
-    lab.panels["compare"] = panel
-    with gr.Row(elem_classes="tl-work"):
-        with gr.Column():
-            intro("compare")
-            formula_panel("compare")
-            plans = gr.Dropdown(
-                [],
-                value=[],
-                multiselect=True,
-                label=text("compare.plans"),
-                info=text("compare.plans_info"),
-                elem_id="compare-plans",
-            )
-            chosen = gr.CheckboxGroup(
-                _methods(),
-                value=list(CompareConfig.model_fields["methods"].default),
-                label=text("compare.methods"),
-                info=text("compare.methods_info"),
-                elem_id="compare-methods",
-            )
-            with gr.Row():
-                steps = number_field("compare", "steps", _DEFAULT_STEPS, "compare.steps")
-                seed = number_field("compare", "seed", 0, "compare.seed")
-            more = _more_fields()
-            panel.controls()
-            baseline = baseline_menu()
-        with gr.Column():
-            panel.display()
+    with lab.job_tab(ID, "compare", view, SLOTS, comparison=named_row, menu=baseline_menu) as panel:
+        plans = gr.Dropdown([], value=[], multiselect=True, **labelled("compare", "plans", "compare.plans"))
+        usual = list(CompareConfig.model_fields["methods"].default)
+        chosen = gr.CheckboxGroup(_methods(), value=usual, **labelled("compare", "methods", "compare.methods"))
+        with gr.Row():
+            steps = number_field("compare", "steps", _DEFAULT_STEPS, "compare.steps")
+            seed = number_field("compare", "seed", 0, "compare.seed")
+        more = _more_fields()
     panel.wire(
         make_config, {"model": lab.model, "plans": plans, "methods": chosen, "steps": steps, "seed": seed, **more}
     )
-    baseline.wire(panel.live)
     lab.refresh("compare", learned_plans, plans)
 
 
@@ -80,13 +56,9 @@ def _methods() -> list[tuple[str, str]]:
 def _more_fields() -> dict[str, gr.Textbox]:
     with gr.Accordion(text("panel.more"), open=False, elem_id="compare-more"):
         with gr.Row():
-            texts = {name: _wide_text(name) for name in ("seeds", "study")}
+            names = ("seeds", "study")
+            texts = {name: text_field("compare", name, f"compare.{name}", min_width=160) for name in names}
         return {**texts, "data": data_field("compare")}
-
-
-def _wide_text(name: str) -> gr.Textbox:
-    words = {part: text(f"compare.{name}_{part}") for part in ("info", "placeholder")}
-    return text_field("compare", name, f"compare.{name}", min_width=160, **words)
 
 
 def make_config(

@@ -10,8 +10,6 @@ from app.page.comparison import ComparisonMenu, other_run
 from app.page.fields import keep_in_address
 from app.page.lab import Lab
 from app.page.menus import comparable_runs, plan_sources
-from app.page.panel import JobPanel
-from app.page.prose import formula_panel, intro
 from app.tabs.finetune_fields import Fields, more_fields, only_used, plain_fields, recipe_values
 from app.texts import text
 from app.views.finetune import SLOTS, view
@@ -28,23 +26,13 @@ _MASTERS = tuple(dict.fromkeys(master for master, _ in depends().values()))  # f
 
 
 def build(lab: Lab) -> None:
-    """Recipe on the left; curves and film on the right."""
-    panel = JobPanel("finetune", text("finetune.start"), view, SLOTS, hint=text("finetune.hint"), comparison=other_run)
-    lab.panels["finetune"] = panel
-    with gr.Row(elem_classes="tl-work"):
-        with gr.Column():
-            intro("finetune")
-            formula_panel("finetune")
-            plain, (more, heading) = plain_fields(), more_fields()
-            fields = plain | more
-            panel.controls()
-            other = comparison_menu()
-        with gr.Column():
-            panel.display()
+    """Recipe on the left; curves and snapshots on the right."""
+    with lab.job_tab(ID, "finetune", view, SLOTS, comparison=other_run, menu=comparison_menu) as panel:
+        plain, (more, heading) = plain_fields(), more_fields()
+        fields = plain | more
     panel.wire(make_config, {"model": lab.model, **fields})
     lab.refresh("finetune", plan_sources, fields["plan"])
     _wire_recipe(fields, heading)
-    other.wire(panel.live)
 
 
 def comparison_menu() -> ComparisonMenu:

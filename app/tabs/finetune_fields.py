@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.i18n import I18nData
 
-from app.page.fields import data_field
+from app.page.fields import data_field, labelled, text_field
 from app.texts import entries, text
 from app.views.settings import choices, depends, in_use
 from tinylab.config import FinetuneConfig
@@ -72,20 +72,8 @@ def _used(name: str) -> bool:
 
 def plain_fields() -> Fields:
     """What is in plain view: the blocks, the recipe, its loss and its length."""
-    plan = gr.Dropdown(
-        [],
-        value=None,
-        label=text("finetune.plan"),
-        info=text("finetune.plan_info"),
-        elem_id="finetune-plan",
-    )
-    by_hand = gr.Textbox(
-        "",
-        label=text("finetune.indices"),
-        placeholder=text("finetune.indices_placeholder"),
-        elem_id="finetune-indices",
-        max_lines=1,
-    )
+    plan = gr.Dropdown([], value=None, **labelled("finetune", "plan", "finetune.plan"))
+    by_hand = text_field("finetune", "indices", "finetune.indices")
     recipe = gr.Radio(
         choices("recipe"),
         value=_QUICK.recipe,

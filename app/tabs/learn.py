@@ -13,7 +13,7 @@ import gradio as gr
 
 from app import lessons
 from app.lessons.facts import FACTS
-from app.lessons.subsets import lessons_folder
+from app.lessons.recorded import lessons_folder
 from app.page.lab import Lab
 from app.texts import text
 

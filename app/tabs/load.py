@@ -10,12 +10,10 @@ from typing import Any
 import gradio as gr
 
 from app.access.references import check_reference
-from app.access.run_ids import UNREADABLE
 from app.access.uploads import convert_upload
-from app.access.visitors import visitor_of
+from app.access.visitors import UNREADABLE, visitor_of
 from app.page.lab import Lab
-from app.page.messages import confirm, message_place, problem
-from app.page.prose import intro
+from app.page.prose import confirm, intro, message_place, problem
 from app.texts import text
 from app.views.parts import cells, picture, table
 from tinylab.errors import BadRequest

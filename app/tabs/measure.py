@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gradio as gr
 
+from app.page.fields import offer_samplers
 from app.page.lab import Lab
+from app.page.menus import shallow_models
 from app.tabs import measure_cost, measure_quality
 from app.texts import text
 
@@ -19,6 +21,8 @@ def build(lab: Lab) -> None:
     with gr.Tabs(elem_id="measure-parts", overflow_behavior="wrap") as parts:
         for part in PARTS:
             with gr.Tab(text(f"tabs.{part.ID}"), id=part.ID, elem_id=f"part-{part.ID}") as opened:
-                part.build(lab)
+                fields = part.build(lab)
+            lab.follow_model(offer_samplers, fields["sampler"])
+            lab.refresh(ID, shallow_models, fields["against"])
             opened.select(None, None, None, js=f"() => tinylab.opened('part', '{part.ID}')")
     lab.parts.append(parts)

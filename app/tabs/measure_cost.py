@@ -7,13 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from app.access.run_ids import UNREADABLE
+from app.access.visitors import UNREADABLE
 from app.page.comparison import ComparisonMenu, named_row, row_menu
-from app.page.fields import against_field, guidance_field, number_field, offer_samplers, sampler_field, text_field
+from app.page.fields import (
+    against_field,
+    guidance_field,
+    labelled,
+    number_field,
+    sampler_field,
+    text_field,
+)
 from app.page.lab import Lab
-from app.page.menus import shallow_models
-from app.page.panel import JobPanel
-from app.page.prose import formula_panel, help_panel, intro
 from app.tabs.finetune import parse_numbers
 from app.texts import text
 from app.views.measure_cost import SLOTS, view
@@ -34,25 +38,13 @@ _CACHES = [
 ]
 
 
-def build(lab: Lab) -> None:
-    """Settings on the left; numbers and figures on the right."""
-    panel = JobPanel("cost", text("cost.start"), view, SLOTS, hint=text("cost.hint"), comparison=named_row)
-    lab.panels["cost"] = panel
-    with gr.Row(elem_classes="tl-work"):
-        with gr.Column():
-            intro("cost")
-            formula_panel("cost")
-            fields = {"model": lab.model, **_plain_fields(), **_more_fields()}
-            help_panel("cost", elem_id="cost-help")
-            panel.controls()
-            baseline = baseline_menu()
-        with gr.Column():
-            panel.display()
+def build(lab: Lab) -> dict[str, Any]:
+    """Settings on the left; numbers and figures on the right; the fields by name."""
+    with lab.job_tab(ID, "cost", view, SLOTS, comparison=named_row, menu=baseline_menu) as panel:
+        fields = {"model": lab.model, **_plain_fields(), **_more_fields()}
     panel.wire(make_config, fields)
-    baseline.wire(panel.live)
-    lab.follow_model(offer_samplers, fields["sampler"])
     lab.follow_model(offer_caches, fields["caches"])
-    lab.refresh("measure", shallow_models, fields["against"])
+    return fields
 
 
 def baseline_menu() -> ComparisonMenu:
@@ -62,17 +54,11 @@ def baseline_menu() -> ComparisonMenu:
 
 def _plain_fields() -> dict[str, Any]:
     against = against_field("cost", info=text("cost.against_info"))
-    caches = gr.CheckboxGroup(
-        _CACHES,
-        value=[],
-        label=text("cost.caches"),
-        info=text("cost.caches_info"),
-        elem_id="cost-caches",
-    )
+    caches = gr.CheckboxGroup(_CACHES, value=[], **labelled("cost", "caches", "cost.caches"))
     with gr.Row():
         batches = _list_field("batches", "fields.images_at_once", "batch_sizes")
         steps = _list_field("steps", "fields.steps", "step_counts")
-    equal = number_field("cost", "equal", _DEFAULT["equal_seconds"], "cost.equal", info=text("cost.equal_info"))
+    equal = number_field("cost", "equal", _DEFAULT["equal_seconds"], "cost.equal")
     return {"against": against, "caches": caches, "batch_sizes": batches, "step_counts": steps, "equal_seconds": equal}
 
 
@@ -80,24 +66,17 @@ def _more_fields() -> dict[str, Any]:
     with gr.Accordion(text("panel.more"), open=False, elem_id="cost-more"):
         sampler = sampler_field("cost")
         guidance = guidance_field("cost", _DEFAULT["guidance"])
-        precision = gr.Radio(
-            ["float32", "bfloat16"],
-            value=_DEFAULT["precision"],
-            label=text("fields.precision"),
-            elem_id="cost-precision",
-        )
+        words = labelled("cost", "precision", "fields.precision")
+        precision = gr.Radio(["float32", "bfloat16"], value=_DEFAULT["precision"], **words)
         with gr.Row():
-            rounds = number_field("cost", "rounds", _DEFAULT["rounds"], "cost.rounds", info=text("cost.rounds_info"))
-            seed = number_field("cost", "seed", 0, "fields.seed", info=text("fields.seed_info"))
+            rounds = number_field("cost", "rounds", _DEFAULT["rounds"], "cost.rounds")
+            seed = number_field("cost", "seed", 0, "fields.seed")
     return {"sampler": sampler, "guidance": guidance, "precision": precision, "rounds": rounds, "seed": seed}
 
 
 def _list_field(name: str, label: str, setting: str) -> gr.Textbox:
-    return text_field("cost", name, label, _listed(setting), info=text(f"cost.{name}_info"), min_width=80)
-
-
-def _listed(name: str) -> str:
-    return ", ".join(map(str, _DEFAULT[name]))
+    listed = ", ".join(map(str, _DEFAULT[setting]))
+    return text_field("cost", name, label, listed, info=text(f"cost.{name}_info"), min_width=80)
 
 
 def offer_caches(model: str) -> Any:

@@ -9,17 +9,14 @@ from typing import Any
 
 import gradio as gr
 
+from app.access.keeping import carry_out, take_in
 from app.access.quota import deleted_runs, disk_share
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
-from app.keeping import carry_out, take_in
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.lab import Lab
-from app.page.messages import confirm, message_place, problem
-from app.page.prose import intro
+from app.page.prose import confirm, intro, message_place, problem
 from app.texts import text
 from app.views.parts import save_csv
-from app.views.runs import card, listed, name_of
-from app.views.side_by_side import MOST, side_by_side_table
+from app.views.runs import MOST, card, listed, name_of, side_by_side_table
 from tinylab.errors import BadRequest, Failure
 from tinylab.paths import runs_folder
 from tinylab.reports.names import when
@@ -65,7 +62,7 @@ def act(order: dict[str, Any], request: gr.Request) -> dict[str, Any]:
 
 
 def answer(question: Any, visitor: Visitor) -> dict[str, Any]:
-    """The parts that a question names: `list`, `card`, `together`, `room`. It comes from outside and may be anything.
+    """The parts that a question names: `list`, `card`, `together`, `disk`. It comes from outside and may be anything.
 
     A run that is not there, or not to be seen, has the card None; so have several that cannot be set beside each other.
     """
@@ -79,8 +76,8 @@ def answer(question: Any, visitor: Visitor) -> dict[str, Any]:
         found["card"] = _card(asked["card"], visitor)
     if "together" in asked:
         found["together"] = _together(asked["together"], visitor)
-    if asked.get("room"):
-        found["room"] = asdict(disk_share(visitor))
+    if asked.get("disk"):
+        found["disk"] = asdict(disk_share(visitor))
         found["deleted"] = [
             {"id": one.run.id, "title": _title(one.run), "when": when(one.deleted), "bytes": folder_bytes(one.run.path)}
             for one in deleted_runs(visitor)[:_MOST_DELETED]
@@ -119,10 +116,10 @@ def obey(order: Any, visitor: Visitor) -> dict[str, Any]:
     try:
         return carry_out(order, visitor)
     except (BadRequest, Failure) as error:
-        said = " ".join(str(error).split())
-        return {"problem": said.replace(f"{runs_folder()}/", "")}  # where the runs lie is nobody's business
+        message = " ".join(str(error).split())
+        return {"problem": message.replace(f"{runs_folder()}/", "")}  # where the runs lie is nobody's business
     except OSError as error:
-        return {"problem": f"the disk refuses: {error.strerror}; see what room is left"}
+        return {"problem": f"the disk refuses: {error.strerror}; see how much space is left"}
 
 
 def upload(file: str | None, request: gr.Request) -> list[Any]:

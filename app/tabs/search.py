@@ -6,10 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.page.fields import data_field, keep_in_address, number_field, text_field
+from app.page.fields import data_field, keep_in_address, labelled, number_field, text_field
 from app.page.lab import Lab
-from app.page.panel import JobPanel
-from app.page.prose import formula_panel, intro
 from app.texts import text
 from app.views.search import SLOTS, view
 from app.views.settings import menu
@@ -30,42 +28,16 @@ _QUICK = {name: field.default for name, field in SearchConfig.model_fields.items
 
 def build(lab: Lab) -> None:
     """Controls on the left, the search as it happens on the right."""
-    panel = JobPanel("search", text("search.start"), view, SLOTS, hint=text("search.hint"))
-    lab.panels["search"] = panel
-    with gr.Row(elem_classes="tl-work"):
-        with gr.Column():
-            intro("search")
-            formula_panel("search")
-            preset = gr.Radio(_PRESETS, value="quick", label=text("search.preset"), elem_id="search-preset")
-            pattern = gr.Dropdown(
-                [],
-                value=None,
-                allow_custom_value=True,
-                label=text("search.pattern"),
-                info=text("search.pattern_info"),
-                elem_id="search-pattern",
-            )
-            weights = gr.Radio(
-                [("LoRA", "lora"), ("all", "full"), ("frozen", "frozen")],
-                value=_QUICK["weights"],
-                label=text("search.weights"),
-                elem_id="search-weights",
-            )
-            with gr.Row():
-                steps = number_field("search", "steps", _QUICK["steps"], "search.steps")
-                seed = number_field("search", "seed", 0, "search.seed")
-            more = _more_fields()
-            panel.controls()
-        with gr.Column():
-            panel.display()
-    fields = {
-        "model": lab.model,
-        "preset": preset,
-        "pattern": pattern,
-        "weights": weights,
-        "steps": steps,
-        "seed": seed,
-    }
+    with lab.job_tab(ID, "search", view, SLOTS) as panel:
+        preset = gr.Radio(_PRESETS, value="quick", **labelled(ID, "preset", "search.preset"))
+        pattern = gr.Dropdown([], value=None, allow_custom_value=True, **labelled(ID, "pattern", "search.pattern"))
+        weights = _option("weights", [("LoRA", "lora"), ("all", "full"), ("frozen", "frozen")])
+        with gr.Row():
+            steps = number_field("search", "steps", _QUICK["steps"], "search.steps")
+            seed = number_field("search", "seed", 0, "search.seed")
+        more = _more_fields()
+    plain = {"preset": preset, "pattern": pattern, "weights": weights, "steps": steps, "seed": seed}
+    fields = {"model": lab.model, **plain}
     panel.wire(make_config, {**fields, **more})
     names = ["steps", *(name for name in more if name in _PRESET_FIELDS)]
     filled = [{"steps": steps, **more}[name] for name in names]
@@ -76,41 +48,28 @@ def build(lab: Lab) -> None:
 
 def _more_fields() -> dict[str, gr.Number | gr.Textbox | gr.Radio]:
     with gr.Accordion(text("panel.more"), open=False, elem_id="search-more"):
-        estimator = gr.Radio(
-            menu(ESTIMATORS),
-            value=_QUICK["estimator"],
-            label=text("search.estimator"),
-            elem_id="search-estimator",
-        )
-        objective = gr.Radio(
-            [("its own loss", "diffusion"), ("distance to the full model", "distill")],
-            value=_QUICK["objective"],
-            label=text("search.objective"),
-            elem_id="search-objective",
-        )
-        decision = gr.Radio(
-            [("the likeliest mask", "argmax"), ("what each group costs", "perturbation")],
-            value=_QUICK["decision"],
-            label=text("search.decision"),
-            elem_id="search-decision",
-        )
-        seeds = text_field("search", "seeds", "search.seeds", info=text("search.seeds_info"))
+        options = {
+            "estimator": _option("estimator", menu(ESTIMATORS)),
+            "objective": _option(
+                "objective", [("its own loss", "diffusion"), ("distance to the full model", "distill")]
+            ),
+            "decision": _option(
+                "decision", [("the likeliest mask", "argmax"), ("what each group costs", "perturbation")]
+            ),
+        }
+        seeds = text_field("search", "seeds", "search.seeds")
         with gr.Row():
-            names = ("batch_size", "lr_mask", "lr_weights", "tau_start", "tau_end")
-            numbers = {name: _wide_number(name) for name in names}
+            numbers = {name: _wide_number(name) for name in _PRESET_FIELDS}
         data = data_field("search")
-    return {
-        "estimator": estimator,
-        "objective": objective,
-        "decision": decision,
-        "seeds": seeds,
-        "data": data,
-        **numbers,
-    }
+    return {**options, "seeds": seeds, "data": data, **numbers}
+
+
+def _option(name: str, choices: list[tuple[str, str]]) -> gr.Radio:
+    return gr.Radio(choices, value=_QUICK[name], **labelled(ID, name, f"search.{name}"))
 
 
 def _wide_number(name: str) -> gr.Number:
-    return number_field("search", name.replace("_", "-"), _QUICK[name], f"search.{name}", min_width=120)
+    return number_field("search", name, _QUICK[name], f"search.{name}", min_width=120)
 
 
 def preset_values(preset: str, names: list[str]) -> list[Any]:

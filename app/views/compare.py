@@ -5,8 +5,7 @@ Table and figures are those of the report.
 
 from __future__ import annotations
 
-from app.live import Payload
-from app.views.parts import sortable, status_card
+from app.views.parts import Payload, sortable, status_card
 from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.names import method_label
 from tinylab.reports.tables import comparison_table

@@ -142,12 +142,7 @@ _DRAW: dict[str, _Draw] = {
     # Kernel distances fall by orders of magnitude, and near the end single ones can be below zero.
     "distance": _single("kernel_distance", "distance", "Distance from real digits", log=True, smoothed=False),
     "read": _single(
-        "read_correctly",
-        "share",
-        "Samples read correctly",
-        smoothed=False,
-        range=[0, 1.04],
-        tickformat=".0%",
+        "read_correctly", "share", "Samples read correctly", smoothed=False, range=[0, 1.04], tickformat=".0%"
     ),
     "rate": _single("lr", "learning rate", "Learning rate", smoothed=False, rangemode="tozero", exponentformat="power"),
     "norm": _single("grad_norm", "norm", "Gradient norm before clipping", log=True),

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.live import Payload
-from app.views.parts import picture, sortable, status_card
+from app.views.parts import Payload, picture, sortable, status_card
 from tinylab.reports.names import model_label
 from tinylab.reports.tables import samples_table
 from tinylab.runs.run import Run

@@ -9,8 +9,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.live import Payload
-from app.views.parts import notes, sortable, status_card
+from app.views.parts import Payload, notes, sortable, status_card
 from tinylab.reports.sections.cost import cost_section
 from tinylab.reports.tables import cost_table, equal_seconds_table, size_table
 from tinylab.reports.tables.cost import gap_words

@@ -9,8 +9,7 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from app.live import Payload
-from app.views.parts import pixels, sortable, status_card
+from app.views.parts import Payload, pixels, sortable, status_card
 from tinylab.reports.names import model_label
 from tinylab.reports.section import artifact_png
 from tinylab.reports.sections.evaluate import score_plots

@@ -24,17 +24,11 @@ from tinylab.runs.about import about
 from tinylab.runs.run import Run
 from tinylab.runs.store import find_plan
 
-__all__ = [
-    "STATES",
-    "kept_words",
-    "recovery_label",
-    "run_label",
-    "when",
-]
+__all__ = ["STATES", "kept_words", "recovery_label", "run_label", "when"]
 
 STATES = {
     "created": "Waiting",
-    "queued": "In line",
+    "queued": "Queued",
     "starting": "Starting",
     "running": "Running",
     "stopped": "Stopped",

@@ -6,7 +6,9 @@ import base64
 import html
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.views.names import STATES
 from tinylab.launch.queue import place_of
@@ -18,6 +20,7 @@ from tinylab.runs.replay import RunAtStep
 from tinylab.runs.run import Run
 
 __all__ = [
+    "Payload",
     "cells",
     "losses",
     "notes",
@@ -31,14 +34,27 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True)
+class Payload:
+    """What a view shows: HTML and figures by slot. A slot that is absent is hidden.
+
+    Attributes:
+        offers: what the run may be compared with, so that a menu of it is filled again when that changes.
+    """
+
+    html: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    offers: Sequence[str] = ()
+
+
 def waiting_words(run: Run) -> str:
-    """The place of a run in line and when it starts, about; "" for a run that does not wait."""
+    """The place of a run in the queue and when it starts, about; "" for a run that does not wait."""
     place = place_of(run)
     if place is None:
         return ""
     ahead = "nothing is before it" if not place.ahead else f"{place.ahead} job{'s' * (place.ahead > 1)} before it"
     starts = "" if place.seconds is None else f", starts in about {duration(round(place.seconds, -1) or 10)}"
-    return f"Place {place.position} in line: {ahead}{starts}. This page can be closed; the run keeps its place."
+    return f"Place {place.position} in the queue: {ahead}{starts}. This page can be closed; the run keeps its place."
 
 
 def status_card(run: Run, message: str | None = None) -> str:
@@ -49,7 +65,7 @@ def status_card(run: Run, message: str | None = None) -> str:
     status = run.status()
     share = 100 * status.step / status.steps if status.steps else 0.0
     then = isinstance(run, RunAtStep)
-    about = "≈ " if then else ""  # see Moment
+    about = "≈ " if then else ""  # times of a replay are estimates
     times = [f"step {status.step:,} of {status.steps:,}"] if status.steps else []
     times.append(f"{about}{duration(status.seconds)}")
     if status.active and status.seconds_left is not None and status.step:

@@ -1,23 +1,24 @@
-"""What the Runs tab shows: a page of the list, and the card of one run. Plain data; the page's script makes HTML of it.
+"""What the Runs tab shows: a page of the list, the card of one run, and several runs as one table.
 
-Only `tables` of a card is HTML, and escaped.
+List and card are plain data; the page's script makes HTML of them. Only `tables` of a card is HTML, and escaped.
 """
 
 from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor
-from app.page.context import TABS_BY_KIND
+from app.access.allowed import TABS_BY_KIND
+from app.access.visitors import UNREADABLE, Visitor
 from app.views.names import STATES, run_label, when
 from app.views.settings import LABELS, setting_words
 from tinylab.config import JobConfig, kind_of
 from tinylab.paths import runs_folder
+from tinylab.pruning.plan import DepthPlan
+from tinylab.reports import Column, Row, Table
 from tinylab.reports.names import duration
 from tinylab.reports.sections import section_of
 from tinylab.reports.summary import highlights
@@ -29,11 +30,25 @@ from tinylab.runs.recordings import is_recording, recordings
 from tinylab.runs.run import Run
 from tinylab.runs.store import has_words
 
-__all__ = ["PAGE", "card", "differing", "listed", "name_of"]
+__all__ = ["MOST", "PAGE", "card", "differing", "listed", "name_of", "side_by_side_table"]
 
 PAGE = 20  # runs on a page of the list
 _LONGEST = 300  # characters of a value that is shown
 _MOST_TABLES = 4
+MOST = 8  # runs beside each other
+_NOTHING = "–"
+_RESULTS: Mapping[str, str] = {
+    "loss_full": "Held-out loss, full model",
+    "loss_pruned": "Held-out loss after the cut",
+    "loss_finetuned": "Held-out loss, fine-tuned",
+    "parameters": "Weights",
+    "parameters_full": "Weights of the full model",
+}
+_CURVES: Mapping[str, str] = {
+    "loss": "Last training loss",
+    "kernel_distance": "Distance from real digits",
+    "read_correctly": "Read correctly",
+}
 
 
 def listed(visitor: Visitor, words: str = "", page: int = 0) -> dict[str, Any]:
@@ -165,3 +180,49 @@ def differing(configs: Sequence[JobConfig]) -> list[tuple[str, list[str]]]:
         if len(set(values)) > 1:
             rows.append((setting_label(name), values))
     return rows
+
+
+def side_by_side_table(runs: Sequence[Run]) -> Table:
+    """A column for each run, a row for each thing that tells them apart, settings first, then results."""
+    configs, states = [run.config() for run in runs], [run.status() for run in runs]
+    rows = [
+        ("Kind", [kind_of(config).title for config in configs]),
+        ("State", [STATES.get(status.state, status.state) for status in states]),
+        ("Begun", [when(status.created) for status in states]),
+        ("Computed for", [duration(status.seconds) for status in states]),
+        *differing(configs),
+        ("Blocks that stay", [_kept(run) for run in runs]),
+        *_numbers(runs),
+    ]
+    told = [Row((words, *values)) for words, values in rows if set(values) != {_NOTHING}]
+    columns = (Column("what", ""), *(Column(f"run_{i}", name_of(run), hint=run.id) for i, run in enumerate(runs)))
+    return Table("together", "These runs beside each other", columns, tuple(told))
+
+
+def _numbers(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """Numbers of the results that any of the runs has, and the newest ones of its curves."""
+    results, curves = [_read(run.result) for run in runs], [_read(run.metrics().last_scalars) for run in runs]
+    plain = {name: name.replace("_", " ").capitalize() for result in results for name in result} | dict(_RESULTS)
+    ordered = [*_RESULTS, *(name for name in plain if name not in _RESULTS)]
+    rows = [(plain[name], [_number(result.get(name)) for result in results]) for name in ordered]
+    return rows + [(words, [_number(curve.get(name)) for curve in curves]) for name, words in _CURVES.items()]
+
+
+def _read(read: Any) -> dict[str, Any]:
+    try:
+        return read()
+    except UNREADABLE:
+        return {}
+
+
+def _kept(run: Run) -> str:
+    try:
+        return " ".join(DepthPlan.load(run.plan_path).kept_names) if run.plan_path.is_file() else _NOTHING
+    except UNREADABLE:
+        return _NOTHING
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _NOTHING
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

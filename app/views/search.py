@@ -6,8 +6,7 @@ import html as markup
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from app.live import Payload
-from app.views.parts import cells, losses, status_card
+from app.views.parts import Payload, cells, losses, status_card
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, option_bars
 from tinylab.pruning.layout import Layout

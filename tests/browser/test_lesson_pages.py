@@ -14,8 +14,7 @@ from playwright.sync_api import BrowserContext
 
 from app.lessons.choices import FINALISTS
 from app.lessons.facts import FACTS
-from app.lessons.hidden import KS
-from app.lessons.subsets import LEVELS, subsets
+from app.lessons.recorded import KS, LEVELS, subsets
 from app.tabs.learn import LESSONS
 from tinylab.pruning.estimators import gumbel, reinmax
 

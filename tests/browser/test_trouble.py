@@ -82,8 +82,10 @@ def test_second_job_waits_in_line_and_can_be_taken_out(lab: LabPage, server: Any
     lab.open("?tab=generate")
     run = Run.open(server.runs / lab.start("sample"))
     lab.wait_for_state("sample", "queued")
-    lab.wait("document.querySelector('#sample-live [data-slot=status]').innerText.includes('Place 1 in line: 1 job')")
-    lab.wait("document.querySelector('#line').innerText.includes('1 at work · 1 in line')")
+    lab.wait(
+        "document.querySelector('#sample-live [data-slot=status]').innerText.includes('Place 1 in the queue: 1 job')"
+    )
+    lab.wait("document.querySelector('#line').innerText.includes('1 at work · 1 queued')")
     lab.page.click("#sample-stop:enabled")
     lab.wait_for_state("sample", "stopped")
     assert "taken out of the queue" in run.status().message

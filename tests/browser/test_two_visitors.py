@@ -95,7 +95,7 @@ def test_strangers_neither_see_nor_stop_each_other_and_wait_in_line(public_serve
     assert ben.shown("search") == ""
     bens = start_endless_search(ben, public_server)
     ben.wait_for_state("search", "queued")
-    ben.wait("document.querySelector('#search-live [data-slot=status]').innerText.includes('Place 1 in line')")
+    ben.wait("document.querySelector('#search-live [data-slot=status]').innerText.includes('Place 1 in the queue')")
     ben.wait("document.querySelector('#line').innerText.includes('yours: place 1')")
 
     ben.open(link_of(anna).removeprefix(f"{public_server.url}/"))

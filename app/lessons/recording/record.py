@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from app.lessons.recorded import lessons_folder
 from app.lessons.recording.record_choices import record_choices
 from app.lessons.recording.record_hidden import record_hidden
 from app.lessons.recording.record_subsets import record_subsets
-from app.lessons.subsets import lessons_folder
 
 _PARTS = {"subsets": record_subsets, "choices": record_choices, "hidden": record_hidden}
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from app.lessons.hidden import BIN, BINS, HIDDEN, IMAGES, KS, PLANS
+from app.lessons.recorded import BIN, BINS, HIDDEN, IMAGES, KS, PLANS
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.files import atomic

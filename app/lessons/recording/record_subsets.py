@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from app.lessons.choices import ground_truth
-from app.lessons.subsets import COLUMNS, LEVELS, SETTINGS, SPRITE, TABLE, is_exact
+from app.lessons.recorded import COLUMNS, LEVELS, SETTINGS, SPRITE, TABLE, is_exact
 from tinylab.data.digits import load_digits
 from tinylab.diffusion import Draw, objective_for
 from tinylab.files import atomic

@@ -1,4 +1,4 @@
-// Browser half of app/live.py. Gradio runs this once per panel with: element, props, server, trigger, watch.
+// Browser half of app/page/live.py. Gradio runs this once per panel with: element, props, server, trigger, watch.
 const root = element.querySelector(".tl-live");
 const hint = root.querySelector(".tl-hint"), words = hint.querySelector("p");
 const invitation = words.dataset.text ? window.tinylab.text(words.dataset.text) : words.textContent;
@@ -6,7 +6,7 @@ const slots = Object.fromEntries([...root.querySelectorAll(".tl-slot")].map((s) 
 const PLAIN = 14; // pixels of type that figures are made for; in larger type they grow
 const HEADING = 40, LINE = 19; // pixels of a figure that belong to its heading: its first line, and every other one
 const LETTER = 8.6; // pixels of a letter of it, at most on average
-const room = {}; // pixels that a figure has grown by for its heading and its legend
+const grown = {}; // pixels that a figure has grown by for its heading and its legend
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 const orders = {}; // by table: the column that it is sorted by, and which way
 const NOTHING = { html: {}, figures: {} };
@@ -53,15 +53,15 @@ function broken(text, width) {
   return lines;
 }
 
-// The legend stands between heading and plot: make room for as many lines as both take at this width.
+// The legend stands between heading and plot: grow it by as many lines as both take at this width.
 function fit(name, figure) {
   const slot = slots[name], legend = slot.querySelector(".legend .bg"), { margin, title } = slot.layout;
-  const scale = magnified(), top = margin.t - (room[name] || 0);
+  const scale = magnified(), top = margin.t - (grown[name] || 0);
   const heading = scale * (HEADING + LINE * (title.text.split("<br>").length - 1));
   const taken = heading + (legend ? legend.getBoundingClientRect().height : 0);
   const more = Math.ceil(legend ? taken - top : Math.max(0, taken - top));
-  if (Math.abs(more - (room[name] || 0)) < 3) return;
-  room[name] = more;
+  if (Math.abs(more - (grown[name] || 0)) < 3) return;
+  grown[name] = more;
   draw(name, figure, true);
 }
 
@@ -85,7 +85,7 @@ function laidOut(slot, figure, more) {
 function draw(name, original, fitted = false) {
   const slot = slots[name];
   const figure = window.tinylab.translateFigure?.(original) ?? original;
-  const drawn = window.Plotly.react(slot, figure.data, laidOut(slot, figure, room[name] || 0), {
+  const drawn = window.Plotly.react(slot, figure.data, laidOut(slot, figure, grown[name] || 0), {
     displaylogo: false,
     showSendToCloud: false, // nothing leaves this machine
     plotlyServerURL: "",
@@ -115,24 +115,24 @@ function show(payload) {
   redraw();
 }
 
-function clear(said) {
+function clear(sentence) {
   for (const slot of Object.values(slots)) {
     if (slot.data && window.Plotly) window.Plotly.purge(slot);
     slot.innerHTML = "";
     slot.hidden = true;
   }
   last = newest = NOTHING;
-  words.textContent = said;
+  words.textContent = sentence;
   hint.hidden = false;
 }
 
-// The run as it stands, or as it stood: `replay` shows its moments through these two.
+// The run as it stands, or as it was: `replay` shows its steps through these two.
 const replay = window.tinylab.replay.attach({
   root,
   below: slots.status,
-  ask: (start, count) => server.replay({ run, start, count, beside: root.dataset.beside || "" }),
+  ask: (start, count) => server.replay({ run, start, count, other: root.dataset.other || "" }),
   shown: () => visible() && !document.hidden,
-  showMoment: show,
+  showStep: show,
   showNow: () => show(newest),
 });
 
@@ -166,7 +166,7 @@ async function ask() {
   clearTimeout(timer);
   let answer = null;
   try {
-    answer = await server.ask({ run, revision, beside: root.dataset.beside || "", page: window.tinylab.pageId });
+    answer = await server.ask({ run, revision, other: root.dataset.other || "", page: window.tinylab.pageId });
   } catch (error) { /* told by `answer` */ }
   if (mine !== generation || !element.isConnected) return;
   failures = answer ? 0 : failures + 1;

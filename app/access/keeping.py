@@ -35,7 +35,7 @@ def carry_out(order: Any, visitor: Visitor) -> dict[str, Any]:
             return {"run": restore(trashed.run.id).id}
         case "thin":
             return {"freed": thin(visitor.own_run(asked.get("run")))}
-    raise BadRequest("the lab does not know what that means; load the page anew")
+    raise BadRequest("the lab does not know this request; reload the page")
 
 
 def _own_trashed(trashed_id: Any, visitor: Visitor) -> Trashed:

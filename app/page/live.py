@@ -1,14 +1,13 @@
 """The one live component: shows a run, asks for news once a second, and never rebuilds what has not changed.
 
 The browser half is `static/parts/live.js`, with `static/replay.js` for runs that are watched again. A view is a plain
-function from a run, and maybe from what is set beside it (a second run, or the name of a row), to a `Payload`.
+function from a run, and maybe from what it is compared with (a second run, or the name of a row), to a `Payload`.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,38 +17,24 @@ import orjson
 from fastapi import Response
 from gradio.i18n import I18nData
 
-from app.access.run_ids import UNREADABLE
-from app.access.visitors import Visitor, visitor_of
+from app.access.visitors import UNREADABLE, Visitor, visitor_of
 from app.page.answer_cache import PollingPace, ReadyAnswers
 from app.page.comparison import Comparison, no_comparison
 from app.texts import english
-from app.views.parts import waiting_words
+from app.views.parts import Payload, waiting_words
 from tinylab.config import kind_of
 from tinylab.runs.replay import AT_REST, replay_steps, run_at
 from tinylab.runs.run import Run
 
-__all__ = ["MOST_FRAMES", "Payload", "View", "answer", "frames", "live_panel", "poll"]
+__all__ = ["MOST_FRAMES", "View", "answer", "frames", "live_panel", "poll"]
 
-MOST_FRAMES = 12  # moments of a run that are answered at once
+MOST_FRAMES = 12  # steps of a run that are answered at once
 _KEPT = 64 * 2**20  # bytes of answers that are kept for others who ask the same
-_SCRIPT = Path(__file__).parent / "static" / "parts" / "live.js"
+_SCRIPT = Path(__file__).parent.parent / "static" / "parts" / "live.js"
 _ready, _pace = ReadyAnswers(_KEPT), PollingPace()
 
 
-@dataclass(frozen=True)
-class Payload:
-    """What a view shows: HTML and figures by slot. A slot that is absent is hidden.
-
-    Attributes:
-        offers: what may be set beside the run, so that a menu of it is filled anew when that changes.
-    """
-
-    html: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    offers: Sequence[str] = ()
-
-
-View = Callable[..., Payload]  # of a run, and of what is set beside it where a panel can compare
+View = Callable[..., Payload]  # of a run, and of what it is compared with where a panel can compare
 
 
 def live_panel(
@@ -98,21 +83,21 @@ def _template(slots: Sequence[str], hint: str | I18nData, recorded: str | None) 
 
 
 def poll(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> dict[str, Any]:
-    """The same as `answer`, ready to be looked into."""
+    """The same as `answer`, as an object."""
     return orjson.loads(answer(view, question, visitor, comparison))
 
 
 def answer(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> bytes:
     """The answer to the browser, as JSON: the payload of a run, or `{"same": true}` if it has that already.
 
-    The question comes from outside and is checked: only ids of runs that the visitor may see are answered. What is to
-    be set beside the run is left out where it cannot be read or compared. Many pages that ask about the same run cost
+    The question comes from outside and is checked: only ids of runs that the visitor may see are answered. What the
+    run is compared with is left out where it cannot be read or compared. Many pages that ask about the same run cost
     one computation.
     """
     asked = question if isinstance(question, dict) else {}
     try:
         run = visitor.run(asked.get("run"))
-        other = comparison(visitor, run, asked.get("beside"))
+        other = comparison(visitor, run, asked.get("other"))
         states = _states(run, other)
         head = {"state": states[0], "working": not all(state in AT_REST for state in states)}
         revision = _revision(run, other, states)
@@ -125,16 +110,16 @@ def answer(view: View, question: Any, visitor: Visitor, comparison: Comparison =
 
 
 def frames(view: View, question: Any, visitor: Visitor, comparison: Comparison = no_comparison) -> bytes:
-    """The moments of a run at rest, and what it looked like at some of them, as JSON.
+    """The steps that a run at rest can be replayed at, and the payloads of some of them, as JSON.
 
-    The question names the run, what is beside it, the `start` among the moments and a `count` of at most `MOST_FRAMES`;
-    it comes from outside, too. A second run is shown as it stood after the same step.
+    The question names the run, what it is compared with, the `start` among the steps and a `count` of at most
+    `MOST_FRAMES`; it comes from outside, too. A second run is shown as it was after the same step.
     """
     asked = question if isinstance(question, dict) else {}
     start, count = (_whole(asked.get(name)) for name in ("start", "count"))
     try:
         run = visitor.run(asked.get("run"))
-        other = comparison(visitor, run, asked.get("beside"))
+        other = comparison(visitor, run, asked.get("other"))
         revision = _revision(run, other, _states(run, other))
         steps = _replay_steps(run, revision)
         there = _replay_steps(other, revision) if isinstance(other, Run) else []
@@ -144,14 +129,14 @@ def frames(view: View, question: Any, visitor: Visitor, comparison: Comparison =
             also = run_at(other, step, there[-1]) if isinstance(other, Run) and there else other
             found.append(_ready.get((view, run.path, revision, step), partial(_shown, view, then, also)))
         unit = "cell" if kind_of(run.config()).replay == "cells" else "step"
-        head = {"revision": revision, "moments": steps, "unit": unit}
+        head = {"revision": revision, "steps": steps, "unit": unit}
         return orjson.dumps(head)[:-1] + b',"frames":[' + b",".join(found) + b"]}"
     except UNREADABLE:
         return orjson.dumps({"gone": True})
 
 
 def _replay_steps(run: Run, revision: str) -> list[int]:
-    key = ("moments", run.path, revision)
+    key = ("steps", run.path, revision)
     return orjson.loads(_ready.get(key, lambda: orjson.dumps(replay_steps(run))))
 
 

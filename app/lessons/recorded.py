@@ -1,4 +1,4 @@
-"""The recorded results of every way to switch the blocks of digits-dit on and off. Free of torch."""
+"""What was recorded: every way to switch the blocks of digits-dit on and off, and hidden values. Free of torch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,35 @@ from PIL import Image
 
 from tinylab.paths import assets_folder
 
-__all__ = ["COLUMNS", "LEVELS", "SETTINGS", "SPRITE", "TABLE", "Subsets", "is_exact", "lessons_folder", "subsets"]
+__all__ = [
+    "BIN",
+    "BINS",
+    "COLUMNS",
+    "HIDDEN",
+    "IMAGES",
+    "KS",
+    "LEVELS",
+    "PLANS",
+    "SETTINGS",
+    "SPRITE",
+    "TABLE",
+    "Subsets",
+    "hidden_values",
+    "is_exact",
+    "lessons_folder",
+    "subsets",
+]
 
 SPRITE, TABLE = "subsets.png", "subsets.json"
 COLUMNS, LEVELS = 64, 16  # masks in a row of the sprite, greys in it
-SETTINGS: dict[str, Any] = {
-    "model": "digits-dit",
-    "sampler": "ddim",
-    "steps": 10,
-    "guidance": 1.5,
-    "seed": 0,
+SETTINGS: dict[str, Any] = {"model": "digits-dit", "sampler": "ddim", "steps": 10, "guidance": 1.5, "seed": 0}
+HIDDEN = "hidden.json"
+IMAGES = 256  # noised held-out images
+BIN, BINS = 0.5, 30  # width of a bin of |h - μ| / σ, and how many; the last one has all that lies beyond
+KS = [k / 4 for k in range(4, 41)]  # masks from 1σ to 10σ
+PLANS = {  # the learned choices of docs/study.md
+    "digits-dit": ("0", "1", "2", "3", "4", "6"),
+    "digits-sit": ("0", "2", "3", "5", "6", "9"),
 }
 
 
@@ -77,6 +96,12 @@ class Subsets:
 
 @cache
 def subsets() -> Subsets:
-    """What was recorded."""
+    """The recorded results of all masks."""
     table = json.loads((lessons_folder() / TABLE).read_text())
     return Subsets(tuple(table["loss"]), tuple(table["read"]))
+
+
+@cache
+def hidden_values() -> dict[str, Any]:
+    """The recorded hidden values."""
+    return json.loads((lessons_folder() / HIDDEN).read_text())
