@@ -27,12 +27,12 @@ def build_parser() -> Parser:
     archive.add_to(commands)
     table.add_to(commands)
     report.add_to(commands)
-    keeping.add_to(commands)
+    keeping.add_recording(commands)
     activations.add_to(commands)
     models.add_to(commands)
     verify.add_to(commands)
     bench.add_to(commands)
-    runs.add_to(commands)
+    runs.add_app(commands)
     return parser
 
 
