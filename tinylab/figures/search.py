@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
 import plotly.graph_objects as go
-from tinylab.figures.style import axis, figure
-from tinylab.figures.style import ACCENT, COLOURS, axis, figure
+
+from tinylab.figures.style import ACCENT, COLOURS, axis, block_axis, figure
 
 __all__ = ["KEEP_SCALE", "keep_heatmap", "mask_animation"]
 
@@ -46,15 +47,13 @@ def keep_heatmap(
         key=key,
         height=height,
         heading="How likely each block is to stay",
-        margin={"l": 56, "r": 18, "t": 48, "b": 44},
+        margin={"t": 48},
         xaxis=axis("step", range=[0, total_steps] if total_steps else None, showgrid=False),
-        yaxis=axis(
-            "block", autorange="reversed", type="category", dtick=1 if len(names) <= 16 else None, showgrid=False
-        ),
+        yaxis=block_axis(names, autorange="reversed"),
     )
 
 
-_MOST = 60  # frames; of more steps, every so-manieth, and always the last
+_MOST = 60  # frames; of more steps, every n-th, and always the last
 _PACE = 90  # milliseconds a frame
 
 
@@ -91,9 +90,9 @@ def mask_animation(
         key=key,
         height=height,
         heading="The film of the search",
-        margin={"l": 56, "r": 18, "t": 52, "b": 150},
+        margin={"t": 52, "b": 150},
         bargap=0.25,
-        xaxis=axis("block", type="category", dtick=1 if len(names) <= 16 else None, showgrid=False),
+        xaxis=block_axis(names),
         yaxis=axis("stays with probability", range=[0, 1.02], tickformat=".0%"),
         **(_controls([steps[i] for i in chosen]) if len(chosen) > 1 else {}),
     )

@@ -1,21 +1,20 @@
-"""A study as pictures: losses before and after fine-tuning, how they are distributed, and where methods lie among them."""
+"""A study as pictures: losses before and after fine-tuning, their distribution, and where methods lie among them."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
+
 import plotly.graph_objects as go
-from tinylab.figures.style import log_axis
-from tinylab.figures.style import COLOURS, figure
-from bisect import bisect_right
-from tinylab.figures.style import COLOURS, axis, figure
+
+from tinylab.figures.style import COLOURS, LINE_COLOURS, REFERENCE, SYMBOLS, axis, figure, level_line, log_axis
 
 __all__ = ["candidate_scatter", "loss_distribution"]
 
-_CLOUD = "rgba(128,128,128,0.5)"
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")  # one for each round through the colours
-_HUES = COLOURS[:-1]  # the last one is the grey of the cloud
+_CLOUD, _GROUND = "rgba(128,128,128,0.5)", "rgba(128,128,128,0.35)"  # of dots, of a histogram
+_CHOSEN = COLOURS[:-1]  # the last one is the grey of the cloud
 _SIZES = (22, 17, 13, 9)  # of two methods with one choice the first looks out from behind the second
 _PER_LINE = 3  # names in a line of the legend, on a narrow page
 
@@ -46,15 +45,14 @@ def candidate_scatter(
         hovertemplate="keep %{text}" + hover,
     )
     traces = [cloud, *(_chosen(i, name, points, hover) for i, (name, points) in enumerate(methods.items()))]
-    lines = -(-len(traces) // _PER_LINE)
     afters = [full, *(after for _, _, after in candidates), *(y for points in methods.values() for _, y in points)]
     befores = [*(before for _, before, _ in candidates), *(x for points in methods.values() for x, _ in points)]
     return figure(
         traces,
         key=key,
-        height=420 + 20 * lines,
+        height=420,
         heading=heading,
-        margin={"l": 56, "r": 18, "t": 52 + 20 * lines, "b": 44},
+        legend_lines=-(-len(traces) // _PER_LINE),
         **(_level(full) if 0 < full < math.inf else {}),
         xaxis=log_axis("loss right after the cut (log scale)", befores),
         yaxis=log_axis("fine-tuned (log scale)", afters, room=1.04),
@@ -63,7 +61,7 @@ def candidate_scatter(
 
 def _chosen(index: int, name: str, points: Sequence[tuple[float, float]], hover: str) -> Any:
     """The choices of one method, in a colour and a symbol of its own."""
-    style = {"color": _HUES[index % len(_HUES)], "symbol": _SYMBOLS[index // len(_HUES) % len(_SYMBOLS)]}
+    style = {"color": _CHOSEN[index % len(_CHOSEN)], "symbol": SYMBOLS[index // len(_CHOSEN) % len(SYMBOLS)]}
     return go.Scatter(
         x=[before for before, _ in points],
         y=[after for _, after in points],
@@ -76,16 +74,13 @@ def _chosen(index: int, name: str, points: Sequence[tuple[float, float]], hover:
 
 def _level(full: float) -> dict[str, Any]:
     """A dotted line across at the full model's loss."""
-    ends = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": full, "y1": full}
     words: dict[str, Any] = {"text": f"full model ({full:.4f})", "showarrow": False, "yanchor": "bottom"}
     place = {"xref": "paper", "x": 1, "xanchor": "right", "y": math.log10(full)}  # of a log axis the exponent
-    return {"shapes": [{**ends, "line": {"dash": "dot", "color": "#888"}}], "annotations": [{**words, **place}]}
+    return {"shapes": [level_line("y", full)], "annotations": [{**words, **place}]}
 
 
-_HUES = COLOURS[:6]  # yellow and grey are hard to see as a line
 _DASHES = ("solid", "dash", "dot")  # one for each round through the colours
 _NAMED = 3  # methods of one choice that the legend names
-_CLOUD = "rgba(128,128,128,0.35)"
 
 
 def loss_distribution(
@@ -112,15 +107,14 @@ def loss_distribution(
     traces = [_histogram(shown, bins)] if shown else []
     traces += [_line(i, name, several, shown, top) for i, (name, several) in enumerate(lines.items())]
     if full is not None and 0 < full < math.inf:
-        traces.append(_vertical(f"full model ({full:.4f})", [full], top, {"color": "#888", "dash": "dot"}, ""))
-    rows = len(traces)
+        traces.append(_vertical(f"full model ({full:.4f})", [full], top, REFERENCE, ""))
     values = [*shown, *(loss for several in lines.values() for loss in several), *([full] if full else [])]
     return figure(
         traces,
         key=key,
-        height=330 + 20 * rows,
+        height=330,
         heading=heading,
-        margin={"l": 56, "r": 18, "t": 52 + 20 * rows, "b": 44},
+        legend_lines=len(traces),
         showlegend=True,
         xaxis=log_axis(unit, values),
         yaxis=axis("candidates", rangemode="tozero", range=[0, top * 1.06]),
@@ -164,14 +158,18 @@ def _histogram(losses: Sequence[float], bins: int) -> Any:
         mode="lines",
         line={"shape": "hv", "width": 1, "color": "#888"},
         fill="tozeroy",
-        fillcolor=_CLOUD,
+        fillcolor=_GROUND,
         hovertemplate="%{customdata}<extra></extra>",
     )
 
 
 def _line(index: int, name: str, losses: Sequence[float], everything: Sequence[float], top: float) -> Any:
     """The choices of one method, each as a line from the ground to the top."""
-    style = {"color": _HUES[index % len(_HUES)], "dash": _DASHES[index // len(_HUES) % len(_DASHES)], "width": 2.5}
+    style = {
+        "color": LINE_COLOURS[index % len(LINE_COLOURS)],
+        "dash": _DASHES[index // len(LINE_COLOURS) % len(_DASHES)],
+        "width": 2.5,
+    }
     span = f"{losses[0]:.4f}" if len(losses) == 1 else f"{losses[0]:.4f} to {losses[-1]:.4f}"
     share = bisect_right(everything, losses[0]) / len(everything) if everything else None
     among = f"<br>{share:.1%} of the candidates are as good or better" if share is not None else ""

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["ACCENT", "COLOURS", "MUTED", "axis", "figure", "log_axis"]
+__all__ = [
+    "ACCENT",
+    "COLOURS",
+    "LINE_COLOURS",
+    "MUTED",
+    "REFERENCE",
+    "SYMBOLS",
+    "axis",
+    "block_axis",
+    "figure",
+    "level_line",
+    "log_axis",
+]
 
 ACCENT = "#009E73"
 MUTED = "rgba(128,128,128,0.25)"
 COLOURS = ("#009E73", "#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
+LINE_COLOURS = COLOURS[:6]  # yellow and grey are hard to see as a line
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")  # so that colour alone decides nothing
+REFERENCE = {"dash": "dot", "color": "#888"}  # the line of what others are compared with
+_LEGEND_LINE = 20  # pixels
 
 
-def figure(traces: list[Any], *, key: str, height: int, heading: str, **layout: Any) -> dict[str, Any]:
+def figure(
+    traces: list[Any], *, key: str, height: int, heading: str, legend_lines: int = 0, **layout: Any
+) -> dict[str, Any]:
     """A figure as plain JSON-ready data. `key` keeps zoom and hidden lines as long as it stays the same.
 
-    Background and font are left open: the page fills them in for light and dark.
+    Background and font are left open: the page fills them in for light and dark. Lines of a legend above the picture
+    come on top of `height`.
     """
     common = {
         "uirevision": key,
-        "height": height,
-        "margin": {"l": 56, "r": 18, "t": 72, "b": 44},
+        "height": height + _LEGEND_LINE * legend_lines,
+        "margin": {"l": 56, "r": 18, "t": 52 + _LEGEND_LINE * (legend_lines or 1), "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "title": {
@@ -75,6 +93,18 @@ _LEADS = (  # leading digits of the numbers on a log axis, and how many of them 
     (tuple(n / 10 for n in range(10, 100)), 0),
 )
 _ROOM = 1.12  # factor left free at both ends
+
+
+def block_axis(names: Sequence[str], **more: Any) -> dict[str, Any]:
+    """An axis of blocks by name, each of which is labelled as long as there are few."""
+    return axis("block", type="category", dtick=1 if len(names) <= 16 else None, **{"showgrid": False, **more})
+
+
+def level_line(direction: str, value: float, **style: Any) -> dict[str, Any]:
+    """A dotted line through the whole picture at the `value` of the axis `direction`, x or y."""
+    across = "y" if direction == "x" else "x"
+    ends = {f"{direction}0": value, f"{direction}1": value, f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1}
+    return {"type": "line", **ends, "line": {**REFERENCE, **style}}
 
 
 def log_axis(title: str, values: Iterable[float], *, room: float = _ROOM) -> dict[str, Any]:
