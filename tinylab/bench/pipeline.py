@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
 import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, DiTPipeline
+from torch import Tensor
+
 from tinylab.config import CostConfig
+from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.errors import BadRequest
 from tinylab.jobs.check_costs import describe_subject
 from tinylab.jobs.cost.contenders import load_or_build
 from tinylab.jobs.cost.timing import machine_of
 from tinylab.metrics.cost import interleaved_seconds
-from tinylab.sampling import sampler_for
-from tinylab.sampling.generate import Settings
-import contextlib
-from collections.abc import Iterator
-from functools import cached_property
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, DiTPipeline
-from torch import Tensor
-from tinylab.diffusion.gaussian import GaussianDiffusion
 from tinylab.models.autoencoder.load import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
-from tinylab.models.diffusers.layout import to_diffusers
-from tinylab.models.diffusers.pipeline import SAMPLER_FOLDER
+from tinylab.models.diffusers.layout import SAMPLER_FOLDER, to_diffusers
 from tinylab.models.networks.dit import DiT
+from tinylab.sampling import sampler_for
 from tinylab.sampling.base import GivenNoise
 from tinylab.sampling.generate import Settings, generate
 

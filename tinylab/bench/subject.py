@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
-from tinylab.config import SearchConfig
-from tinylab.errors import BadRequest
-from tinylab.models.families import FAMILIES
-from tinylab.pruning.gates import WAYS
-from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+
+from tinylab.config import SearchConfig
 from tinylab.diffusion import Draw, Objective, objective_for
+from tinylab.errors import BadRequest
 from tinylab.jobs.cost.contenders import fill_zeros, load_or_build
 from tinylab.models.base import Denoiser
 from tinylab.models.block_form import protected_blocks
+from tinylab.models.families import FAMILIES
 from tinylab.models.load import pick_device
 from tinylab.models.networks.dit import DiT
 from tinylab.pruning.budget_mask import mask_for
 from tinylab.pruning.depth_mask import MaskDistribution
-from tinylab.pruning.gates import Way, gated
+from tinylab.pruning.gates import WAYS, Way, gated
 from tinylab.pruning.layout import Layout
 from tinylab.training.search import add_lora
 

@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
-from tinylab.bench.subject import SearchOptions
-from tinylab.bench.subject import build_model
+
+import torch
+from safetensors.torch import save_file
+
+from tinylab.bench.subject import SearchOptions, build_model
 from tinylab.config import FinetuneConfig
 from tinylab.config.recovery import LossName
 from tinylab.data.base import Dataset, load_data
 from tinylab.data.catalog import DIGITS
+from tinylab.data.latent_index import LatentIndex, Shard, shard_name, write_index
+from tinylab.data.shards import file_digest
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
 from tinylab.jobs.cost.contenders import every_second_block
@@ -28,10 +33,6 @@ from tinylab.training.loop import LoopTimes, run_loop
 from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.recover import RecoverTask
-import torch
-from safetensors.torch import save_file
-from tinylab.data.latent_index import LatentIndex, Shard, shard_name, write_index
-from tinylab.data.shards import file_digest
 
 __all__ = ["LOSS_NAMES", "TrainOptions", "TrainRow", "measure_training", "write_random_latents"]
 

@@ -17,9 +17,9 @@ from tinylab.errors import BadRequest
 from tinylab.threads import share_cores, use_threads
 
 if TYPE_CHECKING:
-    from tinylab.bench.options import SearchOptions
     from tinylab.bench.sampling import SamplingRow
     from tinylab.bench.search import SearchRow
+    from tinylab.bench.subject import SearchOptions
     from tinylab.bench.train import TrainRow
 
 __all__ = ["PARTS", "add_options", "add_to"]
@@ -190,7 +190,7 @@ def _readable_training(row: TrainRow) -> dict[str, Any]:
 
 
 def _search_options(options: argparse.Namespace) -> SearchOptions:
-    from tinylab.bench.options import SearchOptions
+    from tinylab.bench.subject import SearchOptions
 
     same = ("width", "tokens", "blocks", "heads", "model", "pattern", "share", "rounds", "dtype", "device")
     try:

@@ -19,7 +19,7 @@ from tinylab.files import atomic
 from tinylab.jobs.checks import data_for
 from tinylab.jobs.choose_plan import save_plan_and_model
 from tinylab.jobs.context import JobContext
-from tinylab.metrics.block_time import block_seconds
+from tinylab.metrics.cost import block_seconds
 from tinylab.metrics.denoising import held_out_loss, noised_batches
 from tinylab.models.base import Denoiser
 from tinylab.models.load import load_model

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-import statistics
 
-__all__ = ["CPU_ATTENTION", "block_seconds", "count_flops", "count_parameters", "interleaved_seconds", "peak_flops", "synchronised_time"]
+__all__ = [
+    "CPU_ATTENTION",
+    "block_seconds",
+    "count_flops",
+    "count_parameters",
+    "interleaved_seconds",
+    "peak_flops",
+    "synchronised_time",
+]
 
 # Dense bf16 matrix arithmetic with float32 sums, in TFLOP/s, as NVIDIA's data sheets state it (with half of the numbers
 # that count sparsity). The first pattern that is found in the name of a card holds.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.autograd.graph import saved_tensors_hooks
 
 __all__ = ["peak_bytes", "saved_bytes"]
+
 
 def peak_bytes(work: Callable[[], object], device: torch.device, *, weights: Iterable[Tensor] = ()) -> int:
     """The most bytes that `work` held at once beyond what was there before, and those of `weights`.

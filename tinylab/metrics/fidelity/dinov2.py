@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.network import Network
+from tinylab.metrics.fidelity.extractors import Network
 
 __all__ = ["Dinov2Features", "MODEL"]
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Any, ClassVar
-from torch import Tensor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.features import Features
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS
 
 __all__ = ["Extractor", "EXTRACTORS", "Network", "open_extractor", "register_extractors", "weights_hash"]
+
 
 class Network(FeatureExtractorBase, ABC):
     """An extractor of torch-fidelity that also says what its features are.

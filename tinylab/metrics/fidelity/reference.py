@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
+
 from tinylab.data.catalog import DIGITS
 from tinylab.data.digits import load_digits
 from tinylab.errors import BadRequest
+from tinylab.files import atomic
+from tinylab.files.tensor_file import read_header
 from tinylab.metrics.fidelity.arrays import read_folder, read_pictures, read_statistics
 from tinylab.metrics.fidelity.extractors import Extractor
 from tinylab.metrics.fidelity.features import Features, Statistics
@@ -19,17 +28,17 @@ from tinylab.metrics.fidelity.resampling import halves
 from tinylab.metrics.fidelity.scores import Score, fewest_pictures, score
 from tinylab.paths import exists
 from tinylab.sampling.images import to_uint8
-import contextlib
-import os
-from collections.abc import Mapping
-from typing import Any
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from tinylab.files import atomic
-from tinylab.files.tensor_file import read_header
-from tinylab.metrics.fidelity.features import Features
 
-__all__ = ["Reference", "cache_folder", "floor", "load_features", "open_reference", "reference_features", "save_features"]
+__all__ = [
+    "Reference",
+    "cache_folder",
+    "floor",
+    "load_features",
+    "open_reference",
+    "reference_features",
+    "save_features",
+]
+
 
 def floor(
     features: Features, labels: Tensor | None, metrics: Sequence[str], *, resamples: int = 0, seed: int = 0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+
 import torch
 from torch import Tensor
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+
 from tinylab.errors import BadRequest
 from tinylab.metrics.fidelity.distances import (
     NEIGHBOURS,
@@ -22,10 +25,18 @@ from tinylab.metrics.fidelity.features import Features, Moments, moments_of
 from tinylab.metrics.fidelity.names import METRICS, Metric, check_metrics
 from tinylab.metrics.fidelity.resampling import Measure, drawn_evenly, interval
 from tinylab.metrics.fidelity.settings import resamples_within_reach, warnings_for
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
-from tinylab.metrics.fidelity.resampling import Measure
 
-__all__ = ["Metric", "METRICS", "Score", "fewest_pictures", "inception_score", "measure_inception_score", "right", "score", "warnings_for"]
+__all__ = [
+    "Metric",
+    "METRICS",
+    "Score",
+    "fewest_pictures",
+    "inception_score",
+    "measure_inception_score",
+    "right",
+    "score",
+    "warnings_for",
+]
 
 _INFINITE = math.inf
 _BOUNDS = {

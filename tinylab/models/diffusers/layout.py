@@ -7,22 +7,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
 import diffusers
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
 from tinylab.data.classes import class_names, numbered_names
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.models.base import Denoiser
-from tinylab.models.diffusers.folder import HISTORY_FILE, describe_diffusers, tensor_files
+from tinylab.models.diffusers.folder import HISTORY_FILE, PIPELINE_FILE, describe_diffusers, tensor_files
 from tinylab.models.diffusers.names import CLASS_NAMES, Place, places, their_config, their_shapes
 from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.networks.layers import sincos_position_embedding
 from tinylab.models.published.float_file import write_float32
-from collections.abc import Mapping, Sequence
-from diffusers import DDIMScheduler, DDPMScheduler
-from tinylab.models.diffusers.folder import PIPELINE_FILE
 
 __all__ = ["SAMPLER_FOLDER", "check_vae", "from_diffusers", "pipeline_notes", "to_diffusers", "write_pipeline"]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
-import torch
-from torch import Tensor
 
 __all__ = ["DigitReader", "read_digits", "reading_accuracy"]
+
 
 class DigitReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixins define config_name
     """Classifies 8x8 images (N, 1, 8, 8) in [-1, 1] into ten digits."""
