@@ -16,7 +16,7 @@ from tinylab.runs.run import Run
 
 __all__ = ["comparison_figures"]
 
-_MOST = 3000  # candidates that the scatter shows; of more, every so-manieth
+_MOST = 3000  # candidates that the scatter shows; of more, every n-th
 
 _Figure = dict[str, Any]
 _Row = Mapping[str, Any]

@@ -38,9 +38,8 @@ __all__ = [
     "warnings_for",
 ]
 
-_INFINITE = math.inf
 _BOUNDS = {
-    **{"fid": (0.0, _INFINITE), "sfid": (0.0, _INFINITE), "kid": (-_INFINITE, _INFINITE), "is": (1.0, _INFINITE)},
+    **{"fid": (0.0, math.inf), "sfid": (0.0, math.inf), "kid": (-math.inf, math.inf), "is": (1.0, math.inf)},
     **{name: (0.0, 1.0) for name in ("precision", "recall", "accuracy")},
 }
 
