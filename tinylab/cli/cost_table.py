@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinylab.cli.table import print_lines
+from tinylab.cli.output import print_lines
 
 if TYPE_CHECKING:
     from tinylab.runs.run import Run
