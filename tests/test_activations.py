@@ -228,7 +228,7 @@ def test_json_holds_everything(build_tiny: Callable) -> None:
 def test_damaged_json_is_refused(damage: str) -> None:
     document = activations_to_json({"blocks": look(Sum(1.0))})
     (document if damage in document else document["stacks"]["blocks"][0])[damage] = [1, 2]
-    with pytest.raises(BadRequest, match="measure them anew"):
+    with pytest.raises(BadRequest, match="measure them again"):
         activations_from_json(document)
 
 

@@ -12,13 +12,12 @@ import torch
 from torch import nn
 
 from tinylab.bench import sampling
-from tinylab.bench.memory import saved_bytes
-from tinylab.bench.options import SearchOptions
 from tinylab.bench.search import gradient_error, measure_search
-from tinylab.bench.subject import build_model, prepare
+from tinylab.bench.subject import SearchOptions, build_model, prepare
 from tinylab.cli import main
 from tinylab.errors import BadRequest
 from tinylab.metrics.cost import count_flops, peak_flops
+from tinylab.metrics.memory import saved_bytes
 from tinylab.models.networks.dit import DiT
 from tinylab.pruning.gates import gated
 from tinylab.training.precision import CompiledBlocks

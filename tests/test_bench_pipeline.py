@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tinylab.bench.pipeline_sides import Sides
+from tinylab.bench.pipeline import Sides
 from tinylab.cli import main
 from tinylab.models.load import save_model
 from tinylab.models.networks.dit import DiT

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tinylab.bench.latents import write_random_latents
+from tinylab.bench.train import write_random_latents
 from tinylab.cli import main
 from tinylab.data.base import load_data
 from tinylab.data.latents import open_latents

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tinylab.metrics.block_time import block_seconds
+from tinylab.metrics.cost import block_seconds
 
 
 class _Slow(nn.Module):

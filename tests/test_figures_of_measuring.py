@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tinylab.figures.animation import mask_animation
 from tinylab.figures.cost import SpeedPoint, depth_against_speed, equal_seconds, time_shares
-from tinylab.figures.distribution import loss_distribution
 from tinylab.figures.page import figure_block, page
 from tinylab.figures.scores import Score, score_bars
+from tinylab.figures.search import mask_animation
+from tinylab.figures.study import loss_distribution
 from tinylab.figures.style import ACCENT
 
 POINTS = {

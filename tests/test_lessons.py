@@ -30,10 +30,10 @@ from tinylab.data.digits import load_digits
 from tinylab.diffusion import objective_for
 from tinylab.jobs.prune import choose_plan
 from tinylab.metrics.denoising import NoisedBatch, noised_batches
-from tinylab.metrics.reading import read_digits
 from tinylab.models.catalog import describe_model
 from tinylab.models.load import load_reader
 from tinylab.models.networks.dit import DiT
+from tinylab.models.networks.reader import read_digits
 from tinylab.paths import assets_folder
 from tinylab.pruning.layout import Layout
 from tinylab.runs.recordings import recording

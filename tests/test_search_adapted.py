@@ -13,7 +13,7 @@ from tinylab.data.cached import CachedInputs, Conditions
 from tinylab.diffusion import objective_for
 from tinylab.diffusion.adapted import AdaptedObjective
 from tinylab.errors import BadRequest, Stopped
-from tinylab.metrics.block_time import block_seconds
+from tinylab.metrics.cost import block_seconds
 from tinylab.models.adapters import adapt, load_adapted
 from tinylab.models.adapters.architectures import ARCHITECTURES
 from tinylab.models.load import save_model

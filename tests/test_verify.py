@@ -15,8 +15,7 @@ from torch import Tensor
 
 from tinylab.cli import main
 from tinylab.errors import BadRequest
-from tinylab.verify import KINDS
-from tinylab.verify.report import tolerance, verify_file
+from tinylab.verify.report import KINDS, tolerance, verify_file
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -33,14 +32,14 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.mark.parametrize("name", KINDS.names())
+@pytest.mark.parametrize("name", KINDS)
 def test_every_quantity_of_the_golden_files_holds(name: str) -> None:
     rows = verify_file(GOLDEN / f"{name}.safetensors")
     assert {row.quantity for row in rows} == set(load_golden(name).part("output"))
     assert [row.quantity for row in rows if not row.ok] == []
 
 
-@pytest.mark.parametrize("name", KINDS.names())
+@pytest.mark.parametrize("name", KINDS)
 def test_a_changed_output_is_found(name: str, write: Callable[..., Path]) -> None:
     golden = load_golden(name)
     quantity = next(name for name, value in golden.part("output").items() if value.any())

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from tinylab.errors import BadRequest
 from tinylab.models.base import Denoiser
-from tinylab.verify import KINDS, kind_of
 from tinylab.verify.golden import read_golden
-from tinylab.verify.report import verify_file
+from tinylab.verify.report import KINDS, kind_of, verify_file
 
 N = 3
 
@@ -35,7 +34,7 @@ def write(path: Path, tensors: dict[str, Tensor], outputs: list[str], **metadata
     """A golden file whose outputs are what verify finds, so that all must hold; returns its path."""
     draft = {**tensors, **{f"output.{name}": torch.zeros(1) for name in outputs}}
     save_file({k: v.contiguous() for k, v in draft.items()}, path, metadata)
-    found = KINDS.get(kind_of(read_golden(path).dtypes, path))(read_golden(path))
+    found = KINDS[kind_of(read_golden(path).dtypes, path)](read_golden(path))
     assert set(outputs) <= set(found)
     final = {**tensors, **{f"output.{name}": found[name].clone().contiguous() for name in outputs}}
     save_file({k: v.contiguous() for k, v in final.items()}, path, metadata)

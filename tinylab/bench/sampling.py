@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinylab.bench.options import SearchOptions
-from tinylab.bench.subject import build_model
+from tinylab.bench.subject import SearchOptions, build_model
 from tinylab.jobs.cost.contenders import Contender, every_second_block
 from tinylab.jobs.cost.timing import speedup, time_contenders
 from tinylab.pruning.surgery import apply_plan

@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tinylab.bench.memory import saved_bytes
-from tinylab.bench.options import SearchOptions
-from tinylab.bench.subject import Subject, build_model, prepare
+from tinylab.bench.subject import SearchOptions, Subject, build_model, prepare
 from tinylab.errors import Failure
 from tinylab.metrics.cost import count_flops, count_parameters, interleaved_seconds, peak_flops
-from tinylab.metrics.memory import peak_bytes
+from tinylab.metrics.memory import peak_bytes, saved_bytes
 from tinylab.models.base import Denoiser
 from tinylab.pruning.gates import Way
 from tinylab.training.precision import CompiledBlocks, fresh_compiler

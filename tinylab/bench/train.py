@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinylab.bench.latents import write_random_latents
-from tinylab.bench.options import SearchOptions
-from tinylab.bench.subject import build_model
+import torch
+from safetensors.torch import save_file
+
+from tinylab.bench.subject import SearchOptions, build_model
 from tinylab.config import FinetuneConfig
 from tinylab.config.choices import LOSSES
 from tinylab.data.base import Dataset, load_data
 from tinylab.data.catalog import DIGITS
+from tinylab.data.latent_index import LatentIndex, Shard, shard_name, write_index
+from tinylab.data.shards import file_digest
 from tinylab.diffusion import objective_for
 from tinylab.errors import BadRequest
 from tinylab.jobs.cost.contenders import every_second_block
@@ -30,7 +33,7 @@ from tinylab.training.precision import autocast, configured, models_of
 from tinylab.training.recorder import StepRecord
 from tinylab.training.recover import RecoverTask
 
-__all__ = ["TrainOptions", "TrainRow", "measure_training"]
+__all__ = ["TrainOptions", "TrainRow", "measure_training", "write_random_latents"]
 
 _LATENTS = 512  # in two shards: enough that a step does not read the same ones as the last
 
@@ -206,3 +209,32 @@ class _Recorder:
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+_SHARDS = 2
+
+
+def write_random_latents(folder: Path, count: int, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Write `count` latents of Gaussian noise, shape (C, H, W), with mirrored twins in float16, as `tinylab encode`
+    does."""
+    generator, shards = torch.Generator().manual_seed(0), []
+    for number in range(_SHARDS):
+        rows = len(range(number, count, _SHARDS))
+        latents = torch.randn(rows, *shape, generator=generator).half()
+        labels = torch.randint(num_classes, (rows,), generator=generator)
+        path = folder / shard_name(number)
+        save_file({"latents": latents, "flipped": latents.flip(3).contiguous(), "labels": labels}, path)
+        shards.append(Shard(path.name, rows, path.stat().st_size, file_digest(path)))
+    index = LatentIndex(
+        shape=shape,
+        dtype="float16",
+        flips=True,
+        posterior="sample",
+        scaling_factor=1.0,
+        shift_factor=None,
+        class_names=tuple(f"class {number}" for number in range(num_classes)),
+        vae={"name": "noise", "sha256": ""},
+        source={"name": "noise", "count": count, "sha256": "", "size": shape[1], "seed": 0, "skipped": 0},
+        shards=tuple(shards),
+    )
+    write_index(folder, index)

@@ -15,8 +15,6 @@ from tinylab.errors import BadRequest
 from tinylab.processes import share_cores, use_threads
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from tinylab.metrics.layer_activations import Activations, LayerActivations
 
 __all__ = ["add_to"]
@@ -40,7 +38,7 @@ def add_to(commands: Commands) -> None:
         "--data", metavar="DATA", default="auto", help="digits, a folder of latents, or an encode run (default: auto)"
     )
     command.add_argument(
-        "--samples", metavar="N", type=int, default=256, help="noised held-out images to look at (default: 256)"
+        "--samples", metavar="N", type=int, default=256, help="noised held-out images to measure on (default: 256)"
     )
     command.add_argument("--seed", metavar="N", type=int, default=0, help="of times and noise (default: 0)")
     command.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -87,7 +85,7 @@ def _check(options: argparse.Namespace, models: list[str]) -> None:
 
 
 def _measure(name: str, options: argparse.Namespace) -> Activations:
-    """Look at the held-out images with one model, with a bar for those who wait."""
+    """Measure one model on the held-out images, with a progress bar."""
     from tqdm import tqdm
 
     from tinylab.data.base import load_data
@@ -98,19 +96,13 @@ def _measure(name: str, options: argparse.Namespace) -> Activations:
 
     model = load_model(name, options.device)
     _, held_out = load_data(Facts().data_for(options.data, name))
+    objective, size = objective_for(model), {"samples": options.samples, "seed": options.seed}
     with tqdm(total=options.samples, desc=name, unit="image", leave=False, delay=1, file=sys.stderr) as bar:
-        return measure_activations(
-            model,
-            objective_for(model),
-            held_out,
-            samples=options.samples,
-            seed=options.seed,
-            progress=lambda done, total: _move(bar, done),
-        )
 
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
 
-def _move(bar: tqdm, done: int) -> None:
-    bar.update(done - bar.n)
+        return measure_activations(model, objective, held_out, **size, progress=progress)
 
 
 def _row(layer: LayerActivations) -> dict[str, Any]:

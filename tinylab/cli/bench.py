@@ -17,80 +17,57 @@ from tinylab.errors import BadRequest
 from tinylab.processes import share_cores, use_threads
 
 if TYPE_CHECKING:
-    from tinylab.bench.options import SearchOptions
     from tinylab.bench.sampling import SamplingRow
     from tinylab.bench.search import SearchRow
+    from tinylab.bench.subject import SearchOptions
     from tinylab.bench.train import TrainRow
 
 __all__ = ["PARTS", "add_options", "add_to"]
 
 
+# Flag, metavar, type, default, help; the default goes behind the help.
+_COMMON = (
+    ("--rounds", "N", int, 11, "times that each is measured"),
+    ("--device", "NAME", str, "auto", "auto, cpu or cuda"),
+    ("--threads", "N", int, 0, "CPU threads; 0 leaves the choice to torch"),
+)
+_SEARCH = (
+    ("--width", "N", int, 384, "of the hidden state"),
+    ("--tokens", "N", int, 64, "of an image, a square number"),
+    ("--blocks", "N", int, 8, "in the model"),
+    ("--heads", "N", int, 6, "of the attention"),
+    (
+        *("--model", "MODEL", str, None),
+        "in place of these sizes: a published size such as DiT-XL/2 with random weights, or a model as for search",
+    ),
+    ("--batch", "N,N,…", str, "64", "images a step, each with a mask"),
+    ("--pattern", "PATTERN", str, "1:2", "what stays, as in a search"),
+    ("--weights", "A,B,…", str, "full,lora,frozen", "what moves along with the mask"),
+    (
+        *("--modes", "A,B,…", str, "dense,exact,sampled"),
+        "how dropped samples run; dense is always there to compare with",
+    ),
+    ("--share", "X", float, 0.25, "of the dropped samples, for sampled"),
+    ("--dtype", "NAME", str, "float32", "float32, or bfloat16 through autocast"),
+)
+_TRAIN = (
+    ("--losses", "A,B,…", str, "diffusion,logit,masked-kd", "what is learned"),
+    ("--steps", "N", int, 10, "of each loss in a round"),
+    ("--workers", "N", int, 0, "threads that read ahead"),
+)
+_TRAIN_TITLE = "training steps (with the sizes, batch, dtype and compile of the search steps)"
+
+
 def add_options(command: Parser) -> list[argparse.Action]:
     """The options of all parts but `sample`; the actions that were added."""
-    add = command.add_argument
-    flags = [
-        add("--rounds", metavar="N", type=int, default=11, help="times that each is measured (default: 11)"),
-        add("--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"),
-        add(
-            "--threads", metavar="N", type=int, default=0, help="CPU threads; 0 leaves the choice to torch (default: 0)"
-        ),
-    ]
-    return flags + _add_search_options(command) + _add_train_options(command)
-
-
-def _add_search_options(command: Parser) -> list[argparse.Action]:
-    add = command.add_argument_group("search steps").add_argument
-    return [
-        add("--width", metavar="N", type=int, default=384, help="of the hidden state (default: 384)"),
-        add("--tokens", metavar="N", type=int, default=64, help="of an image, a square number (default: 64)"),
-        add("--blocks", metavar="N", type=int, default=8, help="in the model (default: 8)"),
-        add("--heads", metavar="N", type=int, default=6, help="of the attention (default: 6)"),
-        add(
-            "--model",
-            metavar="MODEL",
-            help="in place of these sizes: a published size such as DiT-XL/2 with random weights, or a model as for "
-            "search",
-        ),
-        add("--batch", metavar="N,N,…", default="64", help="images a step, each with a mask (default: 64)"),
-        add("--pattern", metavar="PATTERN", default="1:2", help="what stays, as in a search (default: 1:2)"),
-        add(
-            "--weights",
-            metavar="A,B,…",
-            default="full,lora,frozen",
-            help="what moves along with the mask (default: full,lora,frozen)",
-        ),
-        add(
-            "--modes",
-            metavar="A,B,…",
-            default="dense,exact,sampled",
-            help="how dropped samples run; dense is always there to compare with (default: dense,exact,sampled)",
-        ),
-        add(
-            "--share", metavar="X", type=float, default=0.25, help="of the dropped samples, for sampled (default: 0.25)"
-        ),
-        add(
-            "--dtype",
-            metavar="NAME",
-            default="float32",
-            help="float32, or bfloat16 through autocast (default: float32)",
-        ),
-        add("--compile", action="store_true", help="every mode also with compiled blocks (torch.compile)"),
-    ]
-
-
-def _add_train_options(command: Parser) -> list[argparse.Action]:
-    title = "training steps (with the sizes, batch, dtype and compile of the search steps)"
-    add = command.add_argument_group(title).add_argument
-    return [
-        add(
-            "--losses",
-            metavar="A,B,…",
-            default="diffusion,logit,masked-kd",
-            help="what is learned (default: diffusion,logit,masked-kd)",
-        ),
-        add("--steps", metavar="N", type=int, default=10, help="of each loss in a round (default: 10)"),
-        add("--workers", metavar="N", type=int, default=0, help="threads that read ahead (default: 0)"),
-    ]
+    search, train = command.add_argument_group("search steps"), command.add_argument_group(_TRAIN_TITLE)
+    flags = []
+    for group, rows in ((command, _COMMON), (search, _SEARCH), (train, _TRAIN)):
+        for flag, metavar, kind, default, words in rows:
+            shown = "" if default is None else f" (default: {default})"
+            flags.append(group.add_argument(flag, metavar=metavar, type=kind, default=default, help=words + shown))
+    compiled = "every mode also with compiled blocks (torch.compile)"
+    return [*flags, search.add_argument("--compile", action="store_true", help=compiled)]
 
 
 PARTS = {
@@ -190,7 +167,7 @@ def _readable_training(row: TrainRow) -> dict[str, Any]:
 
 
 def _search_options(options: argparse.Namespace) -> SearchOptions:
-    from tinylab.bench.options import SearchOptions
+    from tinylab.bench.subject import SearchOptions
 
     same = ("width", "tokens", "blocks", "heads", "model", "pattern", "share", "rounds", "dtype", "device")
     try:

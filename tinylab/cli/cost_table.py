@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tinylab.cli.table import print_lines
+from tinylab.cli.output import print_lines
 
 __all__ = ["explanations", "print_costs", "print_evaluation", "print_pipeline"]
 

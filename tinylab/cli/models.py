@@ -12,6 +12,10 @@ from tinylab.cli.output import print_made, print_rows
 
 __all__ = ["add_listing", "add_to"]
 
+# Options of `convert` that are fields of `Hints`: what the tensors of a checkpoint leave open.
+_HINTS = {"family", "path", "num_heads", "decoder_num_heads", "patch_size", "vae_stride"}
+_HINTS |= {"num_sampling_steps", "clip_value"}
+
 
 def add_listing(commands: Commands) -> None:
     """`models`, which a newcomer reads first."""
@@ -77,17 +81,7 @@ def _convert(options: argparse.Namespace) -> int:
     from tinylab.models.published.convert import convert
     from tinylab.models.published.published import Hints
 
-    told = (
-        "family",
-        "num_heads",
-        "decoder_num_heads",
-        "patch_size",
-        "vae_stride",
-        "num_sampling_steps",
-        "clip_value",
-        "path",
-    )
-    hints = Hints(**{name: getattr(options, name) for name in told})
+    hints = Hints(**{name: value for name, value in vars(options).items() if name in _HINTS})
     made = convert(Path(options.file), Path(options.out), weights=options.weights, hints=hints)
     values = {"model": str(made.folder), "family": made.family, "size": made.size or "of its own", "depth": made.depth}
     return print_made({**values, "parameters": made.parameters, "weights": made.weights}, made.notes, options)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["complain", "print_made", "print_result", "print_rows", "print_values"]
+__all__ = ["complain", "print_lines", "print_made", "print_result", "print_rows", "print_values"]
 
 
 def complain(problem: Exception, status: int) -> int:
@@ -38,10 +38,7 @@ def print_rows(rows: list[dict[str, Any]], options: argparse.Namespace) -> int:
     elif not rows:
         print("none yet", file=sys.stderr)
     else:
-        table = [list(rows[0]), *([_cell(v) for v in row.values()] for row in rows)]
-        widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-        for line in table:
-            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print_lines([list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)])
     return 0
 
 
@@ -50,6 +47,18 @@ def print_result(values: dict[str, Any], lines: Sequence[str], options: argparse
     for line in [json.dumps(values)] if options.json else lines:
         print(line)
     return 0
+
+
+def print_lines(lines: Sequence[Sequence[str]], *, markdown: bool = False) -> None:
+    """Print a table, its head first, in columns or as Markdown."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    if markdown:
+        padded = [[cell.replace("|", "\\|") for cell in line] for line in padded]
+        padded.insert(1, ["-" * width for width in widths])
+        print("\n".join(f"| {' | '.join(line)} |" for line in padded))
+    else:
+        print("\n".join("  ".join(line).rstrip() for line in padded))
 
 
 def print_made(values: dict[str, Any], notes: Sequence[str], options: argparse.Namespace) -> int:

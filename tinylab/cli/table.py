@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinylab.cli.commands import Commands
+from tinylab.cli.output import print_lines
 from tinylab.config import CompareConfig, RecipesConfig
 from tinylab.errors import BadRequest
-from tinylab.pruning.plan import DepthPlan
+from tinylab.pruning.plan import block_names
 
 if TYPE_CHECKING:
     from tinylab.runs.run import Run
@@ -48,18 +49,6 @@ def print_recipes(result: Mapping[str, Any], *, markdown: bool = False) -> None:
         print("no recipe is done yet", file=sys.stderr)
         return
     print_lines(_recipe_lines(result), markdown=markdown)
-
-
-def print_lines(lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
-    """Print a table, its head first, in columns or as Markdown."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    if markdown:
-        padded = [[cell.replace("|", "\\|") for cell in line] for line in padded]
-        padded.insert(1, ["-" * width for width in widths])
-        print("\n".join(f"| {' | '.join(line)} |" for line in padded))
-    else:
-        print("\n".join("  ".join(line).rstrip() for line in padded))
 
 
 def _table(options: argparse.Namespace) -> int:
@@ -144,7 +133,7 @@ def _ranked_by(study: str, result: dict[str, Any], config: CompareConfig) -> dic
 
     rows = result.get("rows", [])
     if not all("cells" in row for row in rows):
-        raise BadRequest("this comparison is of an earlier version, which kept no cells to rank; compare anew")
+        raise BadRequest("this comparison is of an earlier version, which kept no cells to rank; compare again")
     if not rows:
         return result
     truth, depth = GroundTruth.open(study), result["full"]["depth"]
@@ -159,13 +148,15 @@ def _sorted(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _lines(result: Mapping[str, Any]) -> list[list[str]]:
     """The table as text, the head first; a rank only where there is a study."""
-    full, study = result["full"], result.get("study")
+    from tinylab.reports.tables.comparison import choices_of
+
+    full, study, names = result["full"], result.get("study"), block_names(result["full"]["depth"])
     head = ["method", "loss after pruning", "fine-tuned", *(["rank after fine-tuning"] if study else []), "speed"]
     lines = [[*head, "kept blocks"]]
     for row in _sorted(result["rows"]):
         losses = [_loss(row, "loss_pruned"), _loss(row, "loss_finetuned")]
         rank = [_rank(row, study["finetuned"])] if study else []
-        lines.append([row["method"], *losses, *rank, f"{row['speedup']:.2f}x", _choices(row, full["depth"])])
+        lines.append([row["method"], *losses, *rank, f"{row['speedup']:.2f}x", choices_of(row, names)])
     lines.append(["full model", f"{full['loss']:.4f}", "–", *(["–"] if study else []), "1.00x", "all"])
     return lines
 
@@ -186,14 +177,3 @@ def _rank(row: Mapping[str, Any], count: int) -> str:
     known = sum(cell["rank"] is not None for cell in cells)
     few = "" if known == len(cells) else f", {known} of {len(cells)} seeds"
     return f"{row['rank']:.4g} of {count:,} (best {row['rank_share']:.1%}{few})"
-
-
-def _choices(row: Mapping[str, Any], depth: Mapping[str, int]) -> str:
-    """Each distinct choice by the names of its blocks, with its seeds where there are several."""
-    seeds: dict[str, list[int]] = {}
-    for cell in row.get("cells") or [{"kept": row["kept"], "seed": 0}]:
-        plan = DepthPlan({stack: tuple(kept) for stack, kept in cell["kept"].items()}, depth, row["method"])
-        seeds.setdefault(" ".join(plan.kept_names), []).append(cell["seed"])
-    if len(seeds) == 1:
-        return next(iter(seeds))
-    return "; ".join(f"{kept} (seed {', '.join(map(str, several))})" for kept, several in seeds.items())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 
-__all__ = ["DIGIT_NAMES", "class_names", "numbered_names", "parse_classes"]
+__all__ = ["DIGIT_NAMES", "IMAGENET_NAMES", "class_names", "numbered_names", "parse_classes"]
 
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# Short English names of the thousand ImageNet classes, in the order of their ids (sorted WordNet synsets).
+IMAGENET_NAMES = tuple(Path(__file__).with_name("imagenet.txt").read_text(encoding="utf-8").splitlines())
 _NAMES = {"digits": DIGIT_NAMES, "imagenet": IMAGENET_NAMES}
 _SHOWN = 5  # candidates in an error message
 

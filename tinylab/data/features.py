@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylab.data.classes import numbered_names
-from tinylab.data.imagenet import IMAGENET_NAMES
+from tinylab.data.classes import IMAGENET_NAMES, numbered_names
 from tinylab.errors import BadRequest
 
 __all__ = ["FeatureFolder", "find_features"]
@@ -68,7 +67,7 @@ class FeatureFolder:
             array = self._feature(name)
             if array.shape != (self.views, *self.shape):
                 wanted = (self.views, *self.shape)
-                raise BadRequest(f"{self.features / name} has shape {array.shape}, the first file {wanted}; mend it")
+                raise BadRequest(f"{self.features / name} has shape {array.shape}, the first file {wanted}; repair it")
             found[at] = array[view]
             if not np.isfinite(found[at]).all():
                 raise BadRequest(f"{self.features / name} holds values that are not numbers; encode its picture again")

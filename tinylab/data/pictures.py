@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from tinylab.data.classes import IMAGENET_NAMES
 from tinylab.data.crop import MOST_PIXELS, BrokenPicture, cropped
-from tinylab.data.imagenet import IMAGENET_NAMES
 from tinylab.errors import BadRequest
 
 __all__ = [

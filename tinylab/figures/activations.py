@@ -12,15 +12,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tinylab.errors import BadRequest
-from tinylab.figures.log_axis import log_axis
-from tinylab.figures.style import COLOURS, axis, figure
+from tinylab.figures.style import LINE_COLOURS, REFERENCE, SYMBOLS, axis, block_axis, figure, log_axis
 from tinylab.metrics.layer_activations import EDGES, Activations, LayerActivations
 from tinylab.pruning.plan import block_names
 
 __all__ = ["activation_heatmap", "far_shares", "largest_activations"]
 
-_HUES = COLOURS[:6]  # yellow and grey are hard to see as a line
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")  # so that colour alone decides nothing
 _PER_LINE, _LONG = 2, 14  # names in a line of the legend, on a narrow page; longer names take one each
 _LEAST = -6  # exponent of the smallest share that has a colour of its own
 _BINS = [*(f"{low:g}–{high:g}" for low, high in zip(EDGES[:-2], EDGES[1:-1], strict=True)), f"≥ {EDGES[-2]:g}"]
@@ -55,7 +52,7 @@ def far_shares(models: Mapping[str, Activations], *, key: str, heading: str, sig
             y=[normal] * 2,
             name="Gaussian",
             mode="lines",
-            line={"dash": "dot", "color": "#888"},
+            line=REFERENCE,
             hovertemplate=f"Gaussian: {_percent(normal)} beyond {sigma:g}σ<extra></extra>",
         )
     )
@@ -95,7 +92,7 @@ def activation_heatmap(activations: Activations, *, key: str, heading: str) -> d
         key=key,
         height=420,
         heading=heading,
-        margin={"l": 56, "r": 18, "t": 48, "b": 44},
+        margin={"t": 48},
         xaxis=_block_axis(names),
         yaxis=axis("|h − μ| / σ", type="category", dtick=1, showgrid=False),
     )
@@ -124,8 +121,8 @@ def _lines(
             x += [*gap, *(names[stack][layer.place] for layer in layers)]
             y += [*gap, *(value(layer) for layer in layers)]
             words += [*gap, *(_words(layer) for layer in layers)]
-        colour = _HUES[index % len(_HUES)]
-        style = {"color": colour, "size": 7, "symbol": _SYMBOLS[index % len(_SYMBOLS)]}
+        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+        style = {"color": colour, "size": 7, "symbol": SYMBOLS[index % len(SYMBOLS)]}
         traces.append(
             go.Scatter(
                 x=x,
@@ -161,13 +158,12 @@ def _over_blocks(
     traces: list[Any], names: Mapping[str, Sequence[str]], key: str, heading: str, yaxis: dict[str, Any]
 ) -> dict[str, Any]:
     per_line = 1 if any(len(trace.name) > _LONG for trace in traces) else _PER_LINE
-    lines = -(-len(traces) // per_line)
     return figure(
         traces,
         key=key,
-        height=300 + 20 * lines,
+        height=300,
         heading=heading,
-        margin={"l": 56, "r": 18, "t": 52 + 20 * lines, "b": 44},
+        legend_lines=-(-len(traces) // per_line),
         showlegend=True,
         xaxis=_block_axis(names),
         yaxis=yaxis,
@@ -177,15 +173,7 @@ def _over_blocks(
 def _block_axis(names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """All blocks, the stacks one behind the other, also those that none of the models has any more."""
     blocks = [name for several in names.values() for name in several]
-    return axis(
-        "block",
-        type="category",
-        categoryorder="array",
-        categoryarray=blocks,
-        range=[-0.5, len(blocks) - 0.5],
-        dtick=1 if len(blocks) <= 16 else None,
-        showgrid=False,
-    )
+    return block_axis(blocks, categoryorder="array", categoryarray=blocks, range=[-0.5, len(blocks) - 0.5])
 
 
 def _percent(share: float, digits: int = 3) -> str:

@@ -7,13 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tinylab.figures.log_axis import log_axis
-from tinylab.figures.style import ACCENT, COLOURS, MUTED, axis, figure
+from tinylab.figures.style import ACCENT, COLOURS, MUTED, REFERENCE, axis, block_axis, figure, level_line, log_axis
 
 __all__ = ["kept_strips", "loss_dumbbells", "option_bars"]
 
 _ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # where the axis of probabilities may end, so that it seldom moves
-_NARROW = {"l": 56, "r": 18, "t": 48, "b": 44}
 
 
 def kept_strips(
@@ -45,8 +43,8 @@ def kept_strips(
         key=key,
         height=104 + 42 * len(names),
         heading=heading,
-        margin=_NARROW,
-        xaxis=axis("block", type="category", dtick=1 if len(blocks) <= 16 else None, showgrid=False),
+        margin={"t": 48},
+        xaxis=block_axis(blocks),
         yaxis=_rows(names),
     )
 
@@ -90,7 +88,7 @@ def option_bars(
         key=key,
         height=300,
         heading="The most probable choices",
-        margin={**_NARROW, "r": 52},
+        margin={"t": 48, "r": 52},
         hovermode="y",
         xaxis=axis("probability", range=[0, next(end for end in _ENDS if end >= min(1.0, most))], tickformat=".1~%"),
         yaxis=axis("", autorange="reversed", type="category", showgrid=False),
@@ -120,31 +118,14 @@ def loss_dumbbells(
     for place, label, colour in ((0, "right after the cut", COLOURS[2]), (1, "fine-tuned", ACCENT)):
         points = [(name, values[place], errors.get(name, (None, None))[place]) for name, values in rows.items()]
         traces.append(_points([point for point in points if point[1] is not None], label, colour))
-    traces.append(
-        go.Scatter(  # for the legend alone
-            x=[None],
-            y=names[:1],
-            mode="lines",
-            name=f"full model ({full:.4f})",
-            line={"dash": "dot", "color": "#888"},
-        )
-    )
+    level = f"full model ({full:.4f})"  # for the legend alone
+    traces.append(go.Scatter(x=[None], y=names[:1], mode="lines", name=level, line=REFERENCE))
     return figure(
         traces,
         key=key,
         height=170 + 44 * len(names),
         heading=heading,
-        shapes=[
-            {
-                "type": "line",
-                "yref": "paper",
-                "y0": 0,
-                "y1": 1,
-                "x0": full,
-                "x1": full,
-                "line": {"dash": "dot", "color": "#888"},
-            }
-        ],
+        shapes=[level_line("x", full)],
         xaxis=log_axis("held-out loss (log scale)", [full, *_ends(rows, errors)]),
         yaxis=_rows(names),
     )

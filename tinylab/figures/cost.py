@@ -10,12 +10,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tinylab.figures.scores import Score, score_bars
-from tinylab.figures.style import COLOURS, axis, figure
+from tinylab.figures.style import COLOURS, LINE_COLOURS, REFERENCE, SYMBOLS, axis, figure
 
 __all__ = ["SpeedPoint", "depth_against_speed", "equal_seconds", "time_shares"]
 
-_HUES = COLOURS[:6]
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")  # so that colour alone decides nothing
 _CURVE = 60  # points of the line of the limit
 
 
@@ -51,18 +49,17 @@ def depth_against_speed(groups: Mapping[str, Sequence[SpeedPoint]], *, key: str,
         y=[1 / share for share in grid],
         name="limit: depth alone",
         mode="lines",
-        line={"dash": "dot", "color": "#888", "width": 2},
+        line={**REFERENCE, "width": 2},
         hovertemplate="%{x:.0%} of the blocks: at most %{y:.2f} times<extra></extra>",
     )
     traces = [limit, *(trace for i, (name, several) in enumerate(groups.items()) for trace in _group(i, name, several))]
-    entries = len([trace for trace in traces if trace.showlegend is not False])
     top = max([1 / least, *(p.speedup for p in points), *(p.expected or 0 for p in points)])
     return figure(
         traces,
         key=key,
-        height=360 + 20 * entries,
+        height=360,
         heading=heading,
-        margin={"l": 56, "r": 18, "t": 52 + 20 * entries, "b": 48},
+        legend_lines=len(traces),
         showlegend=True,
         xaxis=axis("blocks that stay", tickformat=".0%", range=[max(0.0, least - 0.06), 1.04]),
         yaxis=axis("speed-up", ticksuffix="×", range=[min([0.9, *(p.speedup * 0.9 for p in points)]), top * 1.08]),
@@ -71,7 +68,7 @@ def depth_against_speed(groups: Mapping[str, Sequence[SpeedPoint]], *, key: str,
 
 def _group(index: int, name: str, points: Sequence[SpeedPoint]) -> list[Any]:
     """What was measured, filled, and what the shares of time explain, hollow."""
-    colour, symbol = _HUES[index % len(_HUES)], _SYMBOLS[index % len(_SYMBOLS)]
+    colour, symbol = LINE_COLOURS[index % len(LINE_COLOURS)], SYMBOLS[index % len(SYMBOLS)]
     measured = _dots(name, points, [point.speedup for point in points], "measured", color=colour, symbol=symbol)
     known = [point for point in points if point.expected is not None and math.isfinite(point.expected)]
     if not known:
@@ -104,7 +101,7 @@ def time_shares(shares: Mapping[str, float], *, key: str, heading: str) -> dict[
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"{name}: {share:.2%} of the time<extra></extra>",
         )
-        for (name, share), colour in zip(shares.items(), (*COLOURS[:6], COLOURS[-1]), strict=False)
+        for (name, share), colour in zip(shares.items(), (*LINE_COLOURS, COLOURS[-1]), strict=False)
     ]
     return figure(
         traces,

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tinylab.figures.style import ACCENT, COLOURS, axis, figure
+from tinylab.figures.style import ACCENT, COLOURS, REFERENCE, axis, figure, level_line
 
 __all__ = ["Score", "score_bars"]
 
@@ -56,7 +56,8 @@ def score_bars(
     )
     traces: list[Any] = [trace]
     if floor is not None:
-        traces.append(_legend_line(f"real against real ({floor.value:{form}})", names))
+        words = f"real against real ({floor.value:{form}})"  # for the legend: the line itself goes through all rows
+        traces.append(go.Scatter(x=[None], y=names[:1], name=words, mode="lines", line={**REFERENCE, "width": 2}))
     ends = [end for score in [*found, *([floor] if floor else [])] for end in (score.value, score.high, score.low)]
     low, high = _range([end for end in ends if end is not None and math.isfinite(end)])
     return figure(
@@ -67,7 +68,7 @@ def score_bars(
         bargap=0.4,
         hovermode="y",
         showlegend=floor is not None,
-        shapes=[_level(floor.value)] if floor else [],
+        shapes=[level_line("x", floor.value, width=2)] if floor else [],
         xaxis=axis(unit, range=[low, high], tickformat=".0%" if percent else None),
         yaxis=axis("", autorange="reversed", type="category", showgrid=False, tickvals=names, ticktext=_lines(names)),
     )
@@ -99,18 +100,6 @@ def _range(ends: Sequence[float]) -> tuple[float, float]:
     low, high = min([0.0, *ends]), max([0.0, *ends])
     room = 0.06 * (high - low or 1.0)
     return (low - room if low < 0 else 0.0), high + room
-
-
-def _legend_line(name: str, names: Sequence[str]) -> Any:
-    """For the legend alone: the line itself goes through all rows."""
-    return go.Scatter(
-        x=[None], y=list(names[:1]), name=name, mode="lines", line={"dash": "dot", "color": "#888", "width": 2}
-    )
-
-
-def _level(value: float) -> dict[str, Any]:
-    ends = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": value, "x1": value}
-    return {**ends, "line": {"dash": "dot", "color": "#888", "width": 2}}
 
 
 def _lines(names: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tinylab.figures.log_axis import log_axis
-from tinylab.figures.style import COLOURS, axis, figure
+from tinylab.figures.style import COLOURS, REFERENCE, axis, figure, log_axis
 
 __all__ = ["Points", "curves", "curves_of_two", "smooth"]
 
@@ -55,8 +54,7 @@ def curves(
     traces = _of_one(lines, smoothed)
     ends = [points[-1][0] for points in lines.values() if points]
     for name, level in (levels or {}).items():
-        line = {"color": "#888", "dash": "dot"}
-        traces.append(_line(f"{name} ({level:.4f})", [0, max([total_steps, *ends])], [level, level], line))
+        traces.append(_line(f"{name} ({level:.4f})", [0, max([total_steps, *ends])], [level, level], REFERENCE))
     scale = _scale(traces, unit, log, yaxis)
     return _over_steps(traces, scale, total_steps, legend=legend, key=key, height=height, heading=heading)
 
@@ -136,7 +134,7 @@ def _over_steps(
     """A figure with a legend if there are several names."""
     named = legend and len([trace for trace in traces if trace.showlegend is not False]) > 1
     if not named:  # the heading stands alone above the plot
-        more["margin"] = {"l": 56, "r": 18, "t": 44, "b": 44}
+        more["margin"] = {"t": 44}
     steps = axis("step", range=[0, total_steps] if total_steps else None)
     return figure(traces, xaxis=steps, yaxis=yaxis, showlegend=named, legend={"tracegroupgap": 0}, **more)
 

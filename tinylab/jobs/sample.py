@@ -16,10 +16,10 @@ from tinylab.diffusion import objective_for
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.evaluate.check import classes_of
 from tinylab.metrics.cost import count_parameters, interleaved_seconds
-from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.autoencoder.load import Autoencoder, load_autoencoder
 from tinylab.models.base import Denoiser
 from tinylab.models.load import load_model, load_reader
+from tinylab.models.networks.reader import reading_accuracy
 from tinylab.sampling.generate import Settings, generate, steps_taken
 from tinylab.sampling.images import grid_png, to_uint8
 

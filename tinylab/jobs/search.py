@@ -17,7 +17,7 @@ from tinylab.files import atomic
 from tinylab.jobs.context import JobContext
 from tinylab.jobs.model_and_data import ModelAndData
 from tinylab.jobs.prune import save_plan_and_model
-from tinylab.metrics.block_time import block_seconds
+from tinylab.metrics.cost import block_seconds
 from tinylab.metrics.denoising import noised_batches
 from tinylab.pruning.plan import DepthPlan, block_names
 from tinylab.training.fastest import fastest_way

@@ -15,11 +15,10 @@ from tinylab.diffusion import objective_for
 from tinylab.jobs.cards import training_card
 from tinylab.jobs.context import JobContext
 from tinylab.metrics.denoising import held_out_loss
-from tinylab.metrics.reading import reading_accuracy
 from tinylab.models.base import Denoiser
 from tinylab.models.families import FAMILIES
 from tinylab.models.load import load_reader, model_class, pick_device, save_model
-from tinylab.models.networks.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader, reading_accuracy
 from tinylab.presets import TRAIN_PRESETS
 from tinylab.sampling import sampler_for
 from tinylab.sampling.generate import Settings, generate, steps_taken

@@ -154,7 +154,7 @@ class _Tally:
     def layer(self, name: str, place: int) -> LayerActivations:
         """The numbers of the block of this name."""
         if not self.samples:
-            raise BadRequest(f"block {name} was never run; let the model see some samples first")
+            raise BadRequest(f"block {name} was never run; run the model on some samples first")
         if not bool(torch.isfinite(self.squares).all()):
             raise BadRequest(f"block {name} returns values that are no numbers; the training that made it diverged")
         mean, deviation = (self.sums / self.samples).tolist()

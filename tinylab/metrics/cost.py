@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +12,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-__all__ = ["CPU_ATTENTION", "count_flops", "count_parameters", "interleaved_seconds", "peak_flops", "synchronised_time"]
+__all__ = [
+    "CPU_ATTENTION",
+    "block_seconds",
+    "count_flops",
+    "count_parameters",
+    "interleaved_seconds",
+    "peak_flops",
+    "synchronised_time",
+]
 
 # Dense bf16 matrix arithmetic with float32 sums, in TFLOP/s, as NVIDIA's data sheets state it (with half of the numbers
 # that count sparsity). The first pattern that is found in the name of a card holds.
@@ -91,3 +100,45 @@ CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
+
+
+_ROUNDS, _WARM_UP = 7, 2
+
+
+@torch.no_grad()
+def block_seconds(
+    stacks: Mapping[str, nn.ModuleList],
+    forward: Callable[[], object],
+    *,
+    rounds: int = _ROUNDS,
+    clock: Callable[[], float] = synchronised_time,
+) -> dict[str, list[float]]:
+    """Median seconds of every block per stack while `forward` runs the model.
+
+    Blocks of one class with equally many weights do equal work: all get the median of all their times, so that noise
+    does not decide between equals.
+    """
+    times: dict[nn.Module, list[float]] = {block: [] for blocks in stacks.values() for block in blocks}
+    began: dict[nn.Module, float] = {}
+
+    def start(block: nn.Module, args: object) -> None:
+        began[block] = clock()
+
+    def end(block: nn.Module, args: object, output: object) -> None:
+        times[block].append(clock() - began[block])
+
+    hooks = [handle for b in times for handle in (b.register_forward_pre_hook(start), b.register_forward_hook(end))]
+    try:
+        for _ in range(_WARM_UP + rounds):
+            forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    kinds: dict[tuple[type, int], list[float]] = {}
+    for block, seconds in times.items():
+        kinds.setdefault(_kind(block), []).extend(seconds[_WARM_UP:])
+    return {stack: [statistics.median(kinds[_kind(block)]) for block in blocks] for stack, blocks in stacks.items()}
+
+
+def _kind(block: nn.Module) -> tuple[type, int]:
+    return type(block), sum(p.numel() for p in block.parameters())

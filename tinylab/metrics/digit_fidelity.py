@@ -10,8 +10,7 @@ from torch import Tensor
 
 from tinylab.data.base import Dataset
 from tinylab.metrics.fidelity.distances import kernel_distance
-from tinylab.metrics.reading import reading_accuracy
-from tinylab.models.networks.reader import DigitReader
+from tinylab.models.networks.reader import DigitReader, reading_accuracy
 
 __all__ = ["DigitFidelity", "DigitScores"]
 

@@ -86,7 +86,7 @@ def activations_from_json(document: Mapping[str, Any]) -> dict[str, list[LayerAc
         stacks = document["stacks"].items()
         return {str(stack): [_layer_from_json(layer) for layer in layers] for stack, layers in stacks}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadRequest("these are no activations of this version; measure them anew") from None
+        raise BadRequest("these are no activations of this version; measure them again") from None
 
 
 def _layer_to_json(layer: LayerActivations) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The most memory that some work holds at once."""
+"""The most memory that some work holds at once, and what autograd keeps of a training step."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["peak_bytes"]
+__all__ = ["peak_bytes", "saved_bytes"]
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device, *, weights: Iterable[Tensor] = ()) -> int:
@@ -76,3 +77,26 @@ class _LiveTensors(TorchDispatchMode):
 
     def _forget(self, size: int) -> None:
         self.now -= size
+
+
+def saved_bytes(step: Callable[[], object], *, apart_from: Iterable[Tensor] = ()) -> int:
+    """Bytes that autograd keeps for the backward pass of `step`.
+
+    Memory that several saved tensors share counts once, and whole, because all of it stays alive.
+
+    Args:
+        step: a forward and a backward pass.
+        apart_from: tensors that would exist anyway: weights, buffers, inputs.
+    """
+    known = {tensor.untyped_storage().data_ptr() for tensor in apart_from}
+    found: dict[int, torch.UntypedStorage] = {}  # holds on to them, so that no address is used twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            found.setdefault(storage.data_ptr(), storage)
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(storage.nbytes() for storage in found.values())

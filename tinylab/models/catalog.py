@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinylab.data.classes import DIGIT_NAMES, numbered_names
-from tinylab.data.imagenet import IMAGENET_NAMES
+from tinylab.data.classes import DIGIT_NAMES, IMAGENET_NAMES, numbered_names
 from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import check_tensors, read_header

@@ -195,7 +195,7 @@ def history_fits(kept: Any, full_depth: Any, depth: Mapping[str, int]) -> bool:
             and 0 <= kept[stack][0] <= kept[stack][-1] < full_depth[stack] <= MOST_BLOCKS
             for stack, count in depth.items()
         )
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, IndexError):
         return False
 
 

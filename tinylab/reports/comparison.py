@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinylab.figures import candidate_scatter, kept_strips, loss_dumbbells
-from tinylab.figures.distribution import loss_distribution
+from tinylab.figures.study import loss_distribution
 from tinylab.jobs.ground_truth import GroundTruth
 from tinylab.pruning.plan import block_names
 from tinylab.reports.names import in_figure, method_label
@@ -16,7 +16,7 @@ from tinylab.runs.run import Run
 
 __all__ = ["comparison_figures"]
 
-_MOST = 3000  # candidates that the scatter shows; of more, every so-manieth
+_MOST = 3000  # candidates that the scatter shows; of more, every n-th
 
 _Figure = dict[str, Any]
 _Row = Mapping[str, Any]

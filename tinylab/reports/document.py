@@ -7,13 +7,13 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tinylab import __version__
 from tinylab.config import kind_of
 from tinylab.figures.page import figure_block, page
 from tinylab.reports.names import duration, when
-from tinylab.reports.page_assets import SCRIPT, STYLE
 from tinylab.reports.provenance import origin_of
 from tinylab.reports.reproduction import Step
 from tinylab.reports.section import Picture, Plot, Section
@@ -70,7 +70,10 @@ def document(
         _about(about),
     ]
     draws = any(chapter.section.plots for chapter in chapters)
-    return page(title, f'<div class="page">{"".join(body)}</div>', style=STYLE, script=SCRIPT, draws=draws)
+    style, script = (
+        Path(__file__).with_name(f"report.{ending}").read_text(encoding="utf-8") for ending in ("css", "js")
+    )
+    return page(title, f'<div class="page">{"".join(body)}</div>', style=style, script=script, draws=draws)
 
 
 def _anchors(chapters: Sequence[Chapter]) -> list[str]:

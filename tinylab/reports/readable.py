@@ -29,7 +29,7 @@ def check_readable(run: Run) -> None:
     except BadRequest:
         raise
     except Exception as error:  # whatever a stranger has thought of
-        raise BadRequest(f"what run {run.id} has stored is damaged ({type(error).__name__}); pack it anew") from None
+        raise BadRequest(f"what run {run.id} has stored is damaged ({type(error).__name__}); pack it again") from None
 
 
 def _check_models(run: Run) -> None:

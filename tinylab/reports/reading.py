@@ -38,7 +38,7 @@ def as_result(run: Run) -> Iterator[None]:
         raise
     except _SHAPELESS as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        raise BadRequest(f"what run {run.id} has stored is damaged ({what}); compute it anew") from None
+        raise BadRequest(f"what run {run.id} has stored is damaged ({what}); compute it again") from None
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int = 1000) -> Points:

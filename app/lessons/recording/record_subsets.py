@@ -24,9 +24,9 @@ from tinylab.data.digits import load_digits
 from tinylab.diffusion import Draw, objective_for
 from tinylab.files import atomic
 from tinylab.metrics.denoising import NoisedBatch, held_out_loss, noised_batches
-from tinylab.metrics.reading import read_digits
 from tinylab.models.load import load_model, load_reader
 from tinylab.models.networks.dit import DiT
+from tinylab.models.networks.reader import read_digits
 from tinylab.sampling.generate import Settings, generate
 
 __all__ = ["blocks_on", "draw_subset", "exact_loss", "levels_of", "losses_of_part", "only", "record_subsets", "teacher"]

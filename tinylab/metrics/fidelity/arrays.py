@@ -112,7 +112,6 @@ def _read(path: Path, name: str) -> np.ndarray:
         raise BadRequest(f"{path} is damaged in {name}; get a whole copy of it") from None
 
 
-_MOST_PIXEL_BYTES = 16 * 2**30  # 50,000 pictures of 256 x 256 take 10 GB
 _AT_ONCE = 256
 
 
@@ -137,8 +136,8 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _stack(pictures: Iterator[np.ndarray | BrokenPicture], count: int, size: int, folder: Path) -> np.ndarray:
-    if count * size * size * 3 > _MOST_PIXEL_BYTES:
-        raise BadRequest(f"{folder} holds more than {_MOST_PIXEL_BYTES // 2**30} GiB of pixels; give fewer pictures")
+    if count * size * size * 3 > _MOST_BYTES:
+        raise BadRequest(f"{folder} holds more than {_MOST_BYTES // 2**30} GiB of pixels; give fewer pictures")
     found = np.empty((count, size, size, 3), np.uint8)
     for row, pixels in enumerate(pictures):
         if isinstance(pixels, BrokenPicture):
@@ -158,4 +157,4 @@ def _side(path: Path) -> int:
             return min(image.size)
     except Exception as error:  # decoders raise whatever they like at damaged data
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BrokenPicture(f"{path} is a broken picture ({reason}); mend it or take it away") from None
+        raise BrokenPicture(f"{path} is a broken picture ({reason}); repair it or take it away") from None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.network import Network
+from tinylab.metrics.fidelity.extractors import Network
 from tinylab.models.load import open_reader
 
 __all__ = ["DigitReaderFeatures"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.network import Network
+from tinylab.metrics.fidelity.extractors import Network
 
 __all__ = ["Dinov2Features", "MODEL"]
 
@@ -50,14 +50,14 @@ def _open_model(folder: Path | None) -> torch.nn.Module:
     """transformers' Dinov2Model from a folder, or from what the Hugging Face cache holds of `MODEL`."""
     from transformers import AutoConfig, Dinov2Model
 
-    mend = f"name a folder with config.json and model.safetensors of {MODEL} by --weights FOLDER"
+    remedy = f"name a folder with config.json and model.safetensors of {MODEL} by --weights FOLDER"
     if folder is not None and not folder.is_dir():
-        raise BadRequest(f"--weights: {folder} is no folder; {mend}")
+        raise BadRequest(f"--weights: {folder} is no folder; {remedy}")
     source = str(folder or MODEL)
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
         if config.model_type != "dinov2":
-            raise BadRequest(f"{source} is a {config.model_type}, no dinov2; {mend}")
+            raise BadRequest(f"{source} is a {config.model_type}, no dinov2; {remedy}")
         loaded: Any = Dinov2Model.from_pretrained(
             source, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -67,8 +67,8 @@ def _open_model(folder: Path | None) -> torch.nn.Module:
     except Exception as error:  # each part of a damaged folder has errors of its own
         reason = " ".join(str(error).split())[:160]
         if folder is None:
-            raise BadRequest(f"the weights of DINOv2 are not in the Hugging Face cache here; {mend}") from None
-        raise BadRequest(f"{source} holds no DINOv2 that can be read ({reason}); {mend}") from None
+            raise BadRequest(f"the weights of DINOv2 are not in the Hugging Face cache here; {remedy}") from None
+        raise BadRequest(f"{source} holds no DINOv2 that can be read ({reason}); {remedy}") from None
     if report["missing_keys"]:  # transformers would fill them with random numbers
-        raise BadRequest(f"{source} lacks {sorted(report['missing_keys'])[0]}; {mend}")
+        raise BadRequest(f"{source} lacks {sorted(report['missing_keys'])[0]}; {remedy}")
     return model.float().eval()

@@ -1,4 +1,4 @@
-"""The Fréchet distance of two Gaussians: behind FID (Heusel et al. 2017) and sFID (Nash et al. 2021)."""
+"""Distances of two sets of features: Fréchet (FID, sFID), kernel (KID), and precision and recall."""
 
 from __future__ import annotations
 
@@ -160,14 +160,10 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
     if min(len(a), len(b)) < 2:
         raise ValueError("two sets of at least two features each are needed")
     a, b = a.double(), b.double()
-    return (_within(a) + _within(b) - 2 * _gaussian_kernel(a, b).mean()).item()
+    return (_within(a) + _within(b) - 2 * _cubic_kernel(a, b).mean()).item()
 
 
 def _within(x: Tensor) -> Tensor:
     """Mean of the kernel over pairs of different entries."""
-    values = _gaussian_kernel(x, x)
+    values = _cubic_kernel(x, x)
     return (values.sum() - values.diagonal().sum()) / (len(x) * (len(x) - 1))
-
-
-def _gaussian_kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1) ** 3

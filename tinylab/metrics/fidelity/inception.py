@@ -19,7 +19,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 
 from tinylab.errors import BadRequest
 from tinylab.files.tensor_file import read_header
-from tinylab.metrics.fidelity.network import Network
+from tinylab.metrics.fidelity.extractors import Network
 from tinylab.models.published.unpickle import check_archive
 
 __all__ = ["SPATIAL_CHANNELS", "InceptionFeatures", "read_weights"]

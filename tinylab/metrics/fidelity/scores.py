@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.classes import inception_score, measure_inception_score, right
 from tinylab.metrics.fidelity.distances import (
     NEIGHBOURS,
     frechet_distance,
@@ -26,11 +26,20 @@ from tinylab.metrics.fidelity.names import METRICS, Metric, check_metrics
 from tinylab.metrics.fidelity.resampling import Measure, drawn_evenly, interval
 from tinylab.metrics.fidelity.settings import resamples_within_reach, warnings_for
 
-__all__ = ["METRICS", "Metric", "Score", "fewest_pictures", "score", "warnings_for"]
+__all__ = [
+    "Metric",
+    "METRICS",
+    "Score",
+    "fewest_pictures",
+    "inception_score",
+    "measure_inception_score",
+    "right",
+    "score",
+    "warnings_for",
+]
 
-_INFINITE = math.inf
 _BOUNDS = {
-    **{"fid": (0.0, _INFINITE), "sfid": (0.0, _INFINITE), "kid": (-_INFINITE, _INFINITE), "is": (1.0, _INFINITE)},
+    **{"fid": (0.0, math.inf), "sfid": (0.0, math.inf), "kid": (-math.inf, math.inf), "is": (1.0, math.inf)},
     **{name: (0.0, 1.0) for name in ("precision", "recall", "accuracy")},
 }
 
@@ -184,3 +193,41 @@ def _check(metrics: Sequence[str], generated: Features, real: Features, labels: 
             )
         if not _chosen(name, generated).isfinite().all():
             raise BadRequest("features of the samples are not all numbers; look at the samples")
+
+
+_SPLITS = 10  # as published
+
+
+def splits_of(count: int) -> int:
+    """Ten; fewer where a split would have less than ten samples."""
+    return max(1, min(_SPLITS, count // 10))
+
+
+def inception_score(logits: Tensor, seed: int) -> float:
+    """exp of the mean over samples of KL(p(y|x) | p(y)), a mean over ten splits, by torch-fidelity in float64."""
+    return isc_features_to_metric(logits, splits_of(len(logits)), shuffle=True, rng_seed=seed)[KEY_METRIC_ISC_MEAN]
+
+
+def measure_inception_score(logits: Tensor) -> Measure:
+    """The same for some rows of `logits` (N, K), in as many splits as all of them have."""
+    p = logits.double().softmax(1)
+    sureness = (p * logits.double().log_softmax(1)).sum(1)  # (N,), negative entropies
+    splits = splits_of(len(logits))
+
+    def measure(rows: Tensor) -> float:
+        found = []
+        for part in rows.tensor_split(splits):
+            q = p[part].mean(0)
+            found.append(math.exp((sureness[part].mean() - q.xlogy(q).sum()).item()))
+        return sum(found) / splits
+
+    return measure
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """1.0 for each sample (N,) whose largest logit is the one of its class in `labels` (N,), else 0.0."""
+    if len(labels) != len(logits):
+        raise BadRequest(f"there are {len(logits)} samples but {len(labels)} classes; give the class of each")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+        raise BadRequest(f"classes must lie between 0 and {logits.shape[1] - 1} ; leave accuracy out")
+    return (logits.argmax(1) == labels.to(logits.device)).double()

@@ -18,7 +18,7 @@ from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import read_header
 from tinylab.models.adapters.adapted import HISTORY_FILE, AdaptedTransformer, adapt
 from tinylab.models.adapters.examine import sketch_transformer
-from tinylab.models.families import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE, history_fits
 from tinylab.models.load import pick_device
 from tinylab.paths import exists
 
@@ -155,17 +155,8 @@ def _read_history(path: Path, model: AdaptedTransformer) -> tuple[dict[str, list
     if not exists(path / HISTORY_FILE):
         return None, None
     history = _read_json(path / HISTORY_FILE, "history of a cut model")
-    depth = model.stack_depths()
-    try:
-        kept = {stack: [int(i) for i in indices] for stack, indices in history["kept"].items()}
-        full = {stack: int(count) for stack, count in history["full_depth"].items()}
-        fits = set(kept) == set(full) == set(depth) and all(
-            len(kept[s]) == n and kept[s] == sorted(set(kept[s])) and kept[s][0] >= 0 and kept[s][-1] < full[s]
-            for s, n in depth.items()
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        fits = False
-    if not fits:
+    kept, full, depth = history.get("kept"), history.get("full_depth"), model.stack_depths()
+    if not isinstance(kept, dict) or not isinstance(full, dict) or not history_fits(kept, full, depth):
         raise BadRequest(f"{path / HISTORY_FILE} does not fit a model of {depth}; delete it or get a whole copy")
     return kept, full
 

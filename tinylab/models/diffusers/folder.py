@@ -11,7 +11,7 @@ from tinylab.errors import BadRequest
 from tinylab.files.json_file import read_object
 from tinylab.files.tensor_file import read_header
 from tinylab.models.diffusers.names import CLASS_NAMES, our_config, their_shapes
-from tinylab.models.families import WEIGHTS_FILE
+from tinylab.models.families import WEIGHTS_FILE, history_fits
 from tinylab.models.published.published_shapes import expected_shapes
 from tinylab.paths import exists
 
@@ -21,6 +21,7 @@ HISTORY_FILE = "tinylab.json"  # what the model was cut from, beside a config wh
 INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 PIPELINE_FILE = "model_index.json"
 POSITIONS = "pos_embed.pos_embed"  # early exports hold the positions too
+_STACK = "transformer_blocks"  # what diffusers calls our `blocks`
 _DTYPES = ("F32", "F16", "BF16")
 
 
@@ -118,15 +119,10 @@ def _history(transformer: Path, depth: int) -> dict[str, Any]:
     if not exists(transformer / HISTORY_FILE):
         return {}
     history = _read_json(transformer / HISTORY_FILE)
-    try:
-        kept, full = history["kept"]["transformer_blocks"], history["full_depth"]["transformer_blocks"]
-        numbers = all(type(number) is int for number in (full, *kept))
-        fits = numbers and len(kept) == depth and kept == sorted(set(kept)) and 0 <= kept[0] and kept[-1] < full
-    except (KeyError, TypeError, IndexError):
-        fits = False
-    if not fits:
+    kept, full = history.get("kept"), history.get("full_depth")
+    if not history_fits(kept, full, {_STACK: depth}):
         raise BadRequest(f"{transformer / HISTORY_FILE} does not fit a model of {depth} blocks; get a whole copy of it")
-    return {"kept": {"blocks": list(kept)}, "full_depth": {"blocks": full}}
+    return {"kept": {"blocks": list(kept[_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

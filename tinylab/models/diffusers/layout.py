@@ -10,6 +10,7 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -17,14 +18,13 @@ from tinylab.data.classes import class_names, numbered_names
 from tinylab.errors import BadRequest
 from tinylab.files import atomic
 from tinylab.models.base import Denoiser
-from tinylab.models.diffusers.folder import HISTORY_FILE, describe_diffusers, tensor_files
+from tinylab.models.diffusers.folder import HISTORY_FILE, PIPELINE_FILE, describe_diffusers, tensor_files
 from tinylab.models.diffusers.names import CLASS_NAMES, Place, places, their_config, their_shapes
-from tinylab.models.diffusers.pipeline import check_vae, pipeline_notes, write_pipeline
 from tinylab.models.families import WEIGHTS_FILE
 from tinylab.models.networks.layers import sincos_position_embedding
 from tinylab.models.published.float_file import write_float32
 
-__all__ = ["from_diffusers", "to_diffusers"]
+__all__ = ["SAMPLER_FOLDER", "check_vae", "from_diffusers", "pipeline_notes", "to_diffusers", "write_pipeline"]
 
 _SAME_POSITIONS = 1e-5  # tables of positions that were computed in another order differ by less
 
@@ -139,3 +139,78 @@ def _scatter(state: Mapping[str, Tensor], table: Mapping[str, Place]) -> Callabl
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+SAMPLER_FOLDER = "published_sampler"  # beside `scheduler`; no pipeline loads it by itself
+_NULL_CLASS = 1000  # written into DiTPipeline
+_CHAIN: dict[str, Any] = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "clip_sample": False}
+
+
+def check_vae(vae: Any, channels: int) -> None:
+    """BadRequest for an autoencoder of other latents."""
+    if vae is not None and vae.config.latent_channels != channels:
+        found = vae.config.latent_channels
+        raise BadRequest(f"the VAE has latents of {found} channels, the model draws {channels}; give the VAE it is for")
+
+
+def write_pipeline(
+    folder: Path, vae: Any, labels: Sequence[str], notes: Sequence[str], config: Mapping[str, Any]
+) -> None:
+    """Write the model index, the schedulers, the VAE if there is one, and a card."""
+    index = {
+        "_class_name": "DiTPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "id2label": {str(number): name for number, name in enumerate(labels)},
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "transformer": ["diffusers", "DiTTransformer2DModel"],
+        "vae": ["diffusers", "AutoencoderKL"] if vae is not None else [None, None],
+    }
+    (folder / PIPELINE_FILE).write_text(json.dumps(index, indent=2) + "\n")
+    # Times 0, T/n, 2T/n, …: the ones that its step arithmetic assumes, and nearest to the published ones.
+    steps: Any = DDIMScheduler(timestep_spacing="leading", **_CHAIN)
+    steps.save_pretrained(folder / "scheduler")
+    sampler: Any = DDPMScheduler(variance_type="learned_range", timestep_spacing="linspace", **_CHAIN)
+    sampler.save_pretrained(folder / SAMPLER_FOLDER)
+    if vae is not None:
+        vae.save_pretrained(folder / "vae", safe_serialization=True)
+    (folder / "README.md").write_text(_card(notes, config))
+
+
+def pipeline_notes(config: Mapping[str, Any], *, has_vae: bool) -> list[str]:
+    """What a stock pipeline does otherwise than Tinylab and the published code, one line each."""
+    notes = []
+    if not has_vae:
+        notes.append("there is no VAE inside: load it with DiTPipeline.from_pretrained(folder, vae=...)")
+    notes.append("diffusers spreads the time frequencies a little further apart (downscale_freq_shift 1, not 0)")
+    if config["num_classes"] != _NULL_CLASS:
+        notes.append(
+            f"DiTPipeline takes class {_NULL_CLASS} for the null class, here it is {config['num_classes']}: "
+            "call it with guidance_scale=1, or guide by hand"
+        )
+    if config["in_channels"] > 3:
+        notes.append(f"DiTPipeline guides all {config['in_channels']} channels, the published code the first 3")
+    if config["learn_sigma"]:
+        notes.append(
+            "DiTPipeline drops the learned variance, so its scheduler is DDIM; the published DDPM sampler, "
+            f"for use with the transformer itself, is in {SAMPLER_FOLDER}/"
+        )
+    notes.append("in train mode every block of diffusers' DiT drops labels by itself and has an embedder of its own")
+    return notes
+
+
+def _card(notes: Sequence[str], config: Mapping[str, Any]) -> str:
+    kept = ""
+    if config.get("kept"):
+        indices = ", ".join(map(str, config["kept"]["blocks"]))
+        kept = f" It was cut from {config['full_depth']['blocks']} blocks and keeps {indices}."
+    remarks = "\n".join(f"- {note}" for note in notes)
+    return f"""---
+library_name: diffusers
+tags: [tinylab, dit]
+---
+# A DiT of {config["depth"]} blocks for diffusers
+
+Written by Tinylab.{kept} What stock diffusers does otherwise:
+
+{remarks}
+"""

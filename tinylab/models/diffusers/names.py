@@ -1,7 +1,7 @@
 """The DiT of diffusers and ours, name by name and entry by entry of the config. Free of torch.
 
 diffusers' DiTTransformer2DModel holds the embedders of time and class once per block, splits query, key and value, and
-computes the positions anew; all else is only named otherwise.
+computes the positions itself; all else is only named otherwise.
 """
 
 from __future__ import annotations

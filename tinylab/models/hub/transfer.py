@@ -60,8 +60,8 @@ def hub_errors(repo: str, revision: str, *, sending: bool = False) -> Iterator[N
 def _refused(error: Any, repo: str, sending: bool) -> BadRequest | Failure:
     status = error.response.status_code if error.response is not None else "nothing"
     if status in (401, 403):
-        mend = "use a token with the right to write there" if sending else "log in with `hf auth login`"
-        return BadRequest(f"the Hub denies access to {repo}; {mend}")
+        remedy = "use a token with the right to write there" if sending else "log in with `hf auth login`"
+        return BadRequest(f"the Hub denies access to {repo}; {remedy}")
     return Failure(f"the Hub answered {status} for {repo}; try again later")
 
 

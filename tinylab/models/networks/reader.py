@@ -1,13 +1,14 @@
-"""The digit reader: a small convolutional classifier that judges samples."""
+"""The digit reader: a small convolutional classifier that judges samples, and how well it reads them."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-__all__ = ["DigitReader"]
+__all__ = ["DigitReader", "read_digits", "reading_accuracy"]
 
 
 class DigitReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixins define config_name
@@ -34,3 +35,16 @@ class DigitReader(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both mixins
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 1, 8, 8) -> class logits (N, 10)."""
         return self.head(self.features(x))
+
+
+@torch.no_grad()
+def read_digits(reader: DigitReader, images: Tensor) -> Tensor:
+    """The digit (N,) that the reader sees in each image (N, 1, 8, 8), clipped to [-1, 1] as on a screen."""
+    device = next(reader.parameters()).device
+    chunks = images.clamp(-1, 1).to(device).split(1000)
+    return torch.cat([reader.eval()(chunk).argmax(dim=1) for chunk in chunks]).cpu()
+
+
+def reading_accuracy(reader: DigitReader, images: Tensor, labels: Tensor) -> float:
+    """Share of images read as the class in `labels` (N,)."""
+    return (read_digits(reader, images) == labels.cpu()).double().mean().item()

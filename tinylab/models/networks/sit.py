@@ -40,18 +40,8 @@ class SiT(DiT):
         kept: dict[str, list[int]] | None = None,
         full_depth: dict[str, int] | None = None,
     ) -> None:
-        shape: dict[str, Any] = {"input_size": input_size, "patch_size": patch_size, "in_channels": in_channels}
-        super().__init__(
-            **shape,
-            hidden_size=hidden_size,
-            depth=depth,
-            num_heads=num_heads,
-            mlp_ratio=mlp_ratio,
-            num_classes=num_classes,
-            learn_sigma=learn_sigma,
-            kept=kept,
-            full_depth=full_depth,
-        )
+        network: Any = (input_size, patch_size, in_channels, hidden_size, depth, num_heads, mlp_ratio, num_classes)
+        super().__init__(*network, learn_sigma, kept, full_depth)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """Images (N, C, H, W), times (N,) in [0, 1], classes (N,) -> velocities (N, C, H, W)."""

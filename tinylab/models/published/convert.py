@@ -166,8 +166,8 @@ def _from_pickle(source: Path, room: Path, weights: str) -> _Source:
         kind = (
             "is a pickle of the form that torch wrote before 1.6" if old else "is no checkpoint that torch.save wrote"
         )
-        mend = "load it with a torch you trust it to and save it again" if old else "get a whole copy of it"
-        raise BadRequest(f"{source} {kind}; {mend}")
+        remedy = "load it with a torch you trust it to and save it again" if old else "get a whole copy of it"
+        raise BadRequest(f"{source} {kind}; {remedy}")
     target = room / "weights.safetensors"
     package = str(Path(tinylab.__file__).parent.parent)
     command = [sys.executable, "-P", "-m", "tinylab.models.published.unpickle", str(source), str(target), weights]

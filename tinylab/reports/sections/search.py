@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tinylab.config import SearchConfig
 from tinylab.figures import curves, keep_heatmap, kept_strips, option_bars
-from tinylab.figures.animation import mask_animation
+from tinylab.figures.search import mask_animation
 from tinylab.pruning.layout import Layout
 from tinylab.pruning.plan import block_names
 from tinylab.reports.names import model_label

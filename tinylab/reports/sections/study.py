@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from tinylab.config import StudyConfig
 from tinylab.figures import candidate_scatter
-from tinylab.figures.distribution import loss_distribution
+from tinylab.figures.study import loss_distribution
 from tinylab.jobs.ground_truth import CANDIDATES
 from tinylab.pruning.exhaustive import CandidateTable
 from tinylab.reports.names import in_figure, model_label

@@ -12,7 +12,7 @@ from tinylab.reports.reading import number
 from tinylab.reports.table import Column, Row, Table
 from tinylab.runs.run import Run
 
-__all__ = ["cells_of", "comparison_table", "kept_names", "recipes_table", "shares_kept"]
+__all__ = ["cells_of", "choices_of", "comparison_table", "kept_names", "recipes_table", "shares_kept"]
 
 _Row = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def _method_row(row: _Row, columns: Sequence[Column], names: Mapping[str, Sequen
         **{column.name: number(row.get(column.name)) for column in columns if column.name not in ("method", "kept")},
         "method": method_label(str(row["method"])),
         "seconds_choosing": statistics.mean(known) if known else None,
-        "kept": _choices(row, names),
+        "kept": choices_of(row, names),
     }
     errors = {name: number(row.get(f"{name}_error")) for name in ("loss_pruned", "loss_finetuned")}
     return Row(tuple(found[column.name] for column in columns), tuple(errors.get(column.name) for column in columns))
@@ -86,7 +86,7 @@ def _full_row(full: _Row, columns: Sequence[Column]) -> Row:
     return Row(tuple(found.get(column.name) for column in columns), aside=True)
 
 
-def _choices(row: _Row, names: Mapping[str, Sequence[str]]) -> str:
+def choices_of(row: _Row, names: Mapping[str, Sequence[str]]) -> str:
     """Each distinct choice, with its seeds where there are several."""
     seeds: dict[str, list[str]] = {}
     for cell in cells_of(row):
