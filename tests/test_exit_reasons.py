@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from killed_jobs import in_child
 from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig
+from tinylab.jobs.execute import execute
 from tinylab.launch import launch
 from tinylab.launch.fork_server import ForkServer
 from tinylab.launch.handover import Child, record_end
@@ -80,19 +83,27 @@ def test_a_job_stopped_before_it_could_listen_reads_as_stopped(tiny_folder: str)
     assert (run.stored_status().state, run.stored_status().message) == ("stopped", "stopped before its first step")
 
 
+def with_little_memory(folder: Path) -> str:
+    """Do a job in a process that may take 64 MiB more; what it ended with."""
+    import sklearn.datasets  # noqa: F401
+
+    import tinylab.jobs.prune  # noqa: F401
+
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))
+    try:
+        execute(Run(folder), quiet=True)
+    except Exception as ended:
+        return repr(ended)
+    return ""
+
+
 def test_a_job_for_which_memory_is_too_small_says_the_mend(tiny_folder: str, runs: Path) -> None:
     config = PruneConfig.create(model=tiny_folder, keep=2, samples=1_000_000, threads=1)
     run = Run.create(runs / "large", config)
-    script = (
-        "import resource, sys, pathlib, torch; import tinylab.jobs.prune, sklearn.datasets\n"
-        "from tinylab.jobs.execute import execute; from tinylab.runs.run import Run\n"
-        "held = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))\n"
-        "execute(Run(pathlib.Path(sys.argv[1])), quiet=True)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert run.status().state == "failed", ended.stderr
+    ended = in_child(with_little_memory, run.path)
+    assert ended
+    assert run.status().state == "failed", ended
     assert run.status().message.startswith(f"memory ran out; {MEND} ("), run.status().message
 
 

@@ -122,7 +122,7 @@ def _history(transformer: Path, depth: int) -> dict[str, Any]:
     kept, full = history.get("kept"), history.get("full_depth")
     if not history_fits(kept, full, {_STACK: depth}):
         raise BadRequest(f"{transformer / HISTORY_FILE} does not fit a model of {depth} blocks; get a whole copy of it")
-    return {"kept": {"blocks": list(kept[_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
+    return {"kept": {"blocks": list(history["kept"][_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
