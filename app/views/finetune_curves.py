@@ -1,7 +1,5 @@
 """The curves of a fine-tuning, alone or with those of another one in the same pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,8 +1,6 @@
 """The kinds of job, one row each: whatever depends on the kind of a job is looked up here, and no list of kinds is kept
 elsewhere. To add one, write its code and register its row."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Finding a DiT in a folder that diffusers wrote and telling what it is from headers alone: no torch, no allocation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
