@@ -1,5 +1,7 @@
 """`bench sample`: what drawing pictures costs, without a run folder; the job `cost` leaves the same in one."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
