@@ -1,4 +1,4 @@
-"""Why a job ended: its status says in one line whether it was killed, crashed or ran out of memory, and the mend."""
+"""Why a job ended: its status says in one line whether it was killed, crashed or ran out of memory, and what helps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills, ou
 from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
-MEND = "free some and resume it, or start again with fewer images a step"
+HELP = "free some and resume it, or start again with fewer images a step"
 SILENT = "its process ended without a word; resume it"
 
 
@@ -52,7 +52,7 @@ def test_a_job_that_is_killed_or_crashes_says_why(tiny_folder: str) -> None:
     await_steps(run, 2)
     os.kill(run.status().pid, signal.SIGKILL)
     said = await_word(run)
-    assert (said.state, said.message) == ("interrupted", f"it was killed (signal 9); most often memory ran out; {MEND}")
+    assert (said.state, said.message) == ("interrupted", f"it was killed (signal 9); most often memory ran out; {HELP}")
     launch.relaunch(run)
     await_state(run, "running")  # steps are no sign: it may have logged more of them than its status said
     os.kill(run.status().pid, signal.SIGSEGV)
@@ -104,7 +104,7 @@ def test_a_job_for_which_memory_is_too_small_says_the_mend(tiny_folder: str, run
     ended = in_child(with_little_memory, run.path)
     assert ended
     assert run.status().state == "failed", ended
-    assert run.status().message.startswith(f"memory ran out; {MEND} ("), run.status().message
+    assert run.status().message.startswith(f"memory ran out; {HELP} ("), run.status().message
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ def test_a_job_whose_end_nobody_saw_shows_the_end_of_its_log(runs: Path, log: st
 @pytest.mark.parametrize(
     ("code", "given", "words"),
     [
-        (-9, {}, f"it was killed (signal 9); most often memory ran out; {MEND}"),
-        (-9, {"short_of_memory": True}, f"the system killed it because memory ran out; {MEND}"),
-        (-6, {"exception": "MemoryError"}, f"memory ran out; {MEND} (MemoryError)"),
+        (-9, {}, f"it was killed (signal 9); most often memory ran out; {HELP}"),
+        (-9, {"short_of_memory": True}, f"the system killed it because memory ran out; {HELP}"),
+        (-6, {"exception": "MemoryError"}, f"memory ran out; {HELP} (MemoryError)"),
         (-15, {}, "it was ended by SIGTERM (signal 15); resume it"),
         (-1, {}, "it was ended by SIGHUP (signal 1); resume it"),
         (0, {}, SILENT),
         (3, {}, "its process ended with exit status 3 and no word in log.txt; resume it"),
         (1, {"exception": "ValueError: x"}, "its process ended with ValueError: x; log.txt in its folder says more"),
-        (1, {"exception": "MemoryError"}, f"memory ran out; {MEND} (MemoryError)"),
+        (1, {"exception": "MemoryError"}, f"memory ran out; {HELP} (MemoryError)"),
     ],
 )
 def test_an_exit_status_in_words(code: int, given: dict, words: str) -> None:

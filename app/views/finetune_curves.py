@@ -16,7 +16,7 @@ __all__ = ["Recovery", "draw_curves", "names_of_two"]
 
 # The loss and its terms, by the names of their curves: what the legend calls them.
 _TERMS = {"loss": "loss", "mse": "images", "vb": "variance", "kd": "teacher's output", "features": "hidden states"}
-_MOST = 1000  # points of a curve; of more, every so-manieth
+_MOST = 1000  # points of a curve; of more, evenly spaced ones
 
 
 _Figure = dict[str, Any]
