@@ -29,7 +29,18 @@ from tqdm import tqdm
 from tinylab.models.load import save_model
 from tinylab.models.networks.dit import DiT
 
-__all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny", "start_main"]
+__all__ = [
+    "FINETUNE",
+    "SHORT",
+    "Ending",
+    "Moment",
+    "fork_server",
+    "in_child",
+    "resume_command",
+    "run_job",
+    "save_tiny",
+    "start_main",
+]
 
 FINETUNE = ("finetune", "--indices", "0,2", "--loss", "diffusion", "--warm-start", "none", "--scored-samples", "20")
 SHORT = ("--batch-size", "4", "--checkpoint-every", "2", "--log-every", "1", "--threads", "1", "--quiet")
@@ -76,7 +87,7 @@ class Ending:
         return self.code == -signal.SIGKILL
 
 
-def _fork_server() -> ForkServerContext:
+def fork_server() -> ForkServerContext:
     """Where children come from that have imported everything: a process of its own, in which nothing was computed."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOAD))
@@ -87,7 +98,7 @@ def run_job(
     arguments: Sequence[str], folder: Path, moment: Moment | None = None, *, largest: int | None = None
 ) -> Ending:
     """`tinylab ARGUMENTS`, whose run is `folder`, in a forked child; `largest` is what `ulimit -f` sets, in bytes."""
-    context = _fork_server()
+    context = fork_server()
     ours, theirs = context.Pipe(duplex=False)
     said = folder.with_name(f"{folder.name}.txt")
     process = context.Process(target=_work, args=(theirs, list(arguments), folder, said, moment, largest))
@@ -101,7 +112,7 @@ def run_job(
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns in a forked child, or the OSError that it raises."""
-    context = _fork_server()
+    context = fork_server()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, function, arguments))
     process.start()
@@ -117,7 +128,7 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def start_main(module: str, *arguments: object) -> BaseProcess:
     """`python -m MODULE ARGUMENTS` in a forked child that prints nothing; its `exitcode` is that of the command."""
-    process = _fork_server().Process(target=_main, args=(module, [str(argument) for argument in arguments]))
+    process = fork_server().Process(target=_main, args=(module, [str(argument) for argument in arguments]))
     process.start()
     return process
 

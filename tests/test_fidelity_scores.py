@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
 from tinylab.errors import BadRequest
-from tinylab.metrics.fidelity.distances import frechet_distance, kernel_distance, measure_frechet, measure_kernel
+from tinylab.metrics.fidelity.distances import (
+    frechet_distance,
+    kernel_distance,
+    kernel_inception_distance,
+    measure_frechet,
+    measure_kernel,
+)
 from tinylab.metrics.fidelity.features import Features, Moments
 from tinylab.metrics.fidelity.names import ALLOWED, EXTRACTORS, METRICS, check_metrics
 from tinylab.metrics.fidelity.scores import Score, score, warnings_for
@@ -88,6 +95,16 @@ def test_kid_of_unequal_sets_is_the_mean_over_random_subsets() -> None:
     subsets = [(random.choice(20, 20, replace=False), random.choice(30, 20, replace=False)) for _ in range(100)]
     direct = [kernel_distance(a.pooled[i], b.pooled[j]) for i, j in subsets]
     assert score(("kid",), a, b, seed=7)["kid"].value == pytest.approx(np.mean(direct))
+
+
+@pytest.mark.parametrize("counts", [(899, 898), (60, 1200)])  # subsets that have more pairs than the sets, and fewer
+def test_kid_is_torch_fidelitys_whichever_way_it_is_computed(counts: tuple[int, int]) -> None:
+    a, b = (torch.randn(count, 16, generator=torch.Generator().manual_seed(count)) for count in counts)
+    wanted = kid_features_to_metric(
+        a.double(), b.double(), kid_subsets=100, kid_subset_size=min(counts), rng_seed=5, verbose=False
+    )
+    found = kernel_inception_distance(a, b, 5)
+    assert found == pytest.approx(wanted[KEY_METRIC_KID_MEAN], rel=1e-9, abs=1e-12)
 
 
 def test_what_intervals_use_for_kid_is_kid_up_to_a_constant() -> None:

@@ -18,6 +18,7 @@ from tinylab.jobs.execute import execute, start_run
 from tinylab.jobs.recipes import CELLS, recipe_rows
 
 TWO = ("diffusion", "masked-kd:mask=joint+beta=0.5")
+pytestmark = pytest.mark.usefixtures("forked_pools")
 QUICK: dict[str, Any] = {"steps": 2, "batch_size": 4, "indices": ("0", "2"), "scored_samples": 20, "seeds": (0, 1)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from killed_jobs import save_tiny
 
 from tinylab.cli import main
 from tinylab.config import StudyConfig
@@ -29,13 +30,18 @@ def _table(run: Run) -> CandidateTable:
     return CandidateTable.load(run.artifacts / CANDIDATES)
 
 
-@pytest.fixture
-def finished(tiny_folder):
-    run = start_run(_config(tiny_folder))
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def finished(model_folder, forked_pools, tmp_path_factory):
+    run = start_run(_config(model_folder), tmp_path_factory.mktemp("study") / "whole")
     return run, execute(run, quiet=True)
 
 
-def test_every_candidate_is_scored_before_and_after(finished, tiny_folder):
+def test_every_candidate_is_scored_before_and_after(finished, model_folder):
     run, result = finished
     table = _table(run)
     assert (len(table), len(table.scored), len(table.finetuned)) == (6, 6, 6)
@@ -43,15 +49,15 @@ def test_every_candidate_is_scored_before_and_after(finished, tiny_folder):
     assert -1 <= result["rank_correlation"] <= 1
     best = min(table.finetuned, key=lambda row: row.loss_finetuned)
     assert result["best"]["kept"] == list(best.kept)
-    model = load_model(tiny_folder)
+    model = load_model(model_folder)
     cut = apply_plan(model, DepthPlan.of(["1", "3"], {"blocks": 4}, "test"))
     row = next(row for row in table.rows if row.kept == ("1", "3"))
     assert row.loss_pruned == pytest.approx(held_out_loss(cut, objective_for(model), load_digits()[1]).loss, rel=1e-6)
 
 
-def test_several_processes_find_the_same_and_a_part_is_a_part_of_the_whole(finished, tiny_folder):
+def test_several_processes_find_the_same_and_a_part_is_a_part_of_the_whole(finished, model_folder):
     whole = _table(finished[0])
-    part = start_run(_config(tiny_folder, finetune=2, workers=2))
+    part = start_run(_config(model_folder, finetune=2, workers=2))
     execute(part, quiet=True)
     table = _table(part)
     assert len(table.scored) == 6 and len(table.finetuned) == 2
@@ -59,8 +65,8 @@ def test_several_processes_find_the_same_and_a_part_is_a_part_of_the_whole(finis
         assert row in whole.rows
 
 
-def test_a_stopped_study_goes_on_where_it_was(finished, tiny_folder, monkeypatch):
-    run = start_run(_config(tiny_folder))
+def test_a_stopped_study_goes_on_where_it_was(finished, model_folder, monkeypatch):
+    run = start_run(_config(model_folder))
     asked = iter([False] * 12)
     monkeypatch.setattr(JobContext, "should_stop", lambda self: next(asked, True))
     with pytest.raises(Stopped, match="of 12 losses"):
@@ -72,15 +78,15 @@ def test_a_stopped_study_goes_on_where_it_was(finished, tiny_folder, monkeypatch
     assert _table(run).rows == _table(finished[0]).rows
 
 
-def test_an_earlier_study_is_taken_over_if_it_is_of_the_same_recipe(finished, tiny_folder, monkeypatch):
+def test_an_earlier_study_is_taken_over_if_it_is_of_the_same_recipe(finished, model_folder, monkeypatch):
     first, result = finished
-    again = start_run(_config(tiny_folder, known=str(first.path)))
+    again = start_run(_config(model_folder, known=str(first.path)))
     monkeypatch.setattr(study_job._Bench, "loss", None)  # nothing is left to compute
     found = execute(again, quiet=True)
     assert (found["finetuned"], found["best"]["kept"]) == (6, result["best"]["kept"])
     assert _table(again).rows == _table(first).rows
     with pytest.raises(BadRequest, match="another recipe"):
-        execute(start_run(_config(tiny_folder, known=str(first.path), steps=3)), quiet=True)
+        execute(start_run(_config(model_folder, known=str(first.path), steps=3)), quiet=True)
 
 
 def test_the_command_line_takes_what_to_study_without_a_flag(tiny_folder, capsys):

@@ -64,27 +64,45 @@ def measure_frechet(generated: Tensor, real: Moments) -> Measure:
 
 _SUBSET, _SUBSETS = 1000, 100  # torch-fidelity's
 _KERNEL_ROWS = 1000
+_MOST_PAIRS = 2**25  # values of a kernel in memory at once: 256 MiB
 
 
 def kernel_inception_distance(generated: Tensor, real: Tensor, seed: int) -> float:
-    """Mean over 100 random subsets of the squared kernel distance, by torch-fidelity in float64.
+    """Mean over 100 random subsets of the squared kernel distance, in float64; the subsets are torch-fidelity's.
 
     Unbiased, so that it can be below zero; of a set with itself it is below zero, because pairs of one picture with
     itself count only across the sets. Subsets have 1,000 pictures, or all of the smaller set if it has fewer.
     """
     size = min(_SUBSET, len(generated), len(real))
     subsets = 1 if len(generated) == len(real) == size else _SUBSETS  # all subsets would be the whole
-    found = kid_features_to_metric(
-        generated.double(), real.double(), kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False
-    )
+    x, y = generated.double(), real.double()
+    if len(x) ** 2 + len(y) ** 2 <= min(_MOST_PAIRS, subsets * size**2):
+        return _over_subsets(x, y, subsets, size, seed)
+    found = kid_features_to_metric(x, y, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
     return found[KEY_METRIC_KID_MEAN]
+
+
+def _over_subsets(x: Tensor, y: Tensor, subsets: int, size: int, seed: int) -> float:
+    """What torch-fidelity computes for one subset after the other, from one kernel of all pairs.
+
+    Let a and b be the 0-1 vectors of a subset of s pictures of each set, and let Kxx and Kyy have zeros on their
+    diagonals: its distance is (aᵀKxx a + bᵀKyy b) / (s (s - 1)) - 2 aᵀKxy b / s². This pays where subsets overlap so
+    much that they have more pairs than the sets.
+    """
+    random = np.random.RandomState(seed)
+    a, b = x.new_zeros(subsets, len(x)), x.new_zeros(subsets, len(y))
+    for i in range(subsets):
+        a[i, random.choice(len(x), size, replace=False)] = 1
+        b[i, random.choice(len(y), size, replace=False)] = 1
+    within = sum(((part @ _cubic_kernel(z, z).fill_diagonal_(0)) * part).sum(1) for part, z in ((a, x), (b, y)))
+    across = ((a @ _cubic_kernel(x, y)) * b).sum(1)
+    return (within / (size * (size - 1)) - 2 * across / size**2).mean().item()
 
 
 def measure_kernel(generated: Tensor, real: Tensor) -> Measure:
     """The distance of some rows of `generated` to all of `real`, up to a constant: that of pairs in `real`."""
     x, y = generated.double(), real.double()
-    within = _cubic_kernel(x, x)
-    within.fill_diagonal_(0)
+    within = _cubic_kernel(x, x).fill_diagonal_(0)
     across = torch.cat([_cubic_kernel(part, y).mean(1) for part in x.split(_KERNEL_ROWS)])
 
     def measure(rows: Tensor) -> float:
