@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.live import Payload
 from app.views import compare, finetune, search
+from app.views.parts import Payload
 from tinylab.cli import main
 from tinylab.jobs.execute import execute
 from tinylab.launch.queue import place_of, queued_runs
