@@ -1,7 +1,5 @@
 """Start the lab: `python -m app`. Address and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT."""
 
-from __future__ import annotations
-
 import os
 
 # Nothing leaves the machine: no telemetry, no look-ups at a hub. Read by the libraries when they are imported.

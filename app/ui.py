@@ -1,7 +1,5 @@
 """The page: a header and the tabs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

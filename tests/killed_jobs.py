@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import resource
+import runpy
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from tqdm import tqdm
 from tinylab.models.load import save_model
 from tinylab.models.networks.dit import DiT
 
-__all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny"]
+__all__ = ["FINETUNE", "SHORT", "Ending", "Moment", "in_child", "resume_command", "run_job", "save_tiny", "start_main"]
 
 FINETUNE = ("finetune", "--indices", "0,2", "--loss", "diffusion", "--warm-start", "none", "--scored-samples", "20")
 SHORT = ("--batch-size", "4", "--checkpoint-every", "2", "--log-every", "1", "--threads", "1", "--quiet")
@@ -47,6 +49,7 @@ class Moment:
     Attributes:
         pattern: found in an event of the disk (see `disk_events.watch`), or in `start`, the first of all.
         count: which of the events that match.
+        number: which signal; another than SIGKILL is one that the job can answer.
         delay: seconds from there to the kill. None: the job kills itself in place of that event, and where a file of
             tensors was just written, half of it is missing.
         full: nobody is killed; from this moment on the disk takes nothing more.
@@ -54,6 +57,7 @@ class Moment:
 
     pattern: str
     count: int = 1
+    number: int = signal.SIGKILL
     delay: float | None = None
     full: bool = False
 
@@ -111,6 +115,13 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     return answer
 
 
+def start_main(module: str, *arguments: object) -> BaseProcess:
+    """`python -m MODULE ARGUMENTS` in a forked child that prints nothing; its `exitcode` is that of the command."""
+    process = _fork_server().Process(target=_main, args=(module, [str(argument) for argument in arguments]))
+    process.start()
+    return process
+
+
 def save_tiny(folder: Path) -> str:
     """Save a DiT of four blocks, width 16, whose weights are random but not zero; its path, for `--model`."""
     model, generator = DiT(**TINY), torch.Generator().manual_seed(0)
@@ -163,6 +174,15 @@ def _work(
     sys.exit(main(arguments))
 
 
+def _main(module: str, arguments: list[str]) -> None:
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__")
+
+
 def _answer(theirs: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         theirs.send(function(*arguments))
@@ -186,6 +206,6 @@ class _Teller:
             elif not self._left:
                 if event.startswith("written"):
                     os.truncate(path, path.stat().st_size // 2)
-                os.kill(0, signal.SIGKILL)  # the whole group
+                os.kill(0, self._moment.number)  # the whole group
         if self._full and event.split()[0] in _NEEDS_ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

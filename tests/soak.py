@@ -152,7 +152,7 @@ class Soak:
         return [*self.jobs[job], *model, "--out", str(folder)]
 
     def _next_command(self, job: str, folder: Path) -> list[str]:
-        """Resume what is a run; begin anew what was killed while its folder was made, as the command line says."""
+        """Resume what is a run; begin again what was killed while its folder was made, as the command line says."""
         if (folder / "config.json").exists():
             return resume_command(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from killed_jobs import Moment, run_job
 
 from tinylab.cli import main
 from tinylab.config import config_types
@@ -218,38 +218,14 @@ def test_a_truncated_model_is_refused(tiny_folder, capsys):
     assert "truncated" in refusal(capsys, "prune", "--model", tiny_folder, "--indices", "0")
 
 
-def _start(*arguments: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tinylab", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _await_records(process: subprocess.Popen, folder: Path, count: int) -> None:
-    """Wait until the job has logged `count` steps, watching the file it writes."""
-    metrics = MetricsReader(folder / "metrics.db")
-    while len(metrics.scalars("loss")) < count:
-        assert process.poll() is None, process.stderr.read()
-
-
 @pytest.mark.parametrize("number, state", [(signal.SIGTERM, "stopped"), (signal.SIGKILL, "interrupted")])
 def test_a_search_that_was_ended_goes_on_as_if_it_had_not(number, state, tiny_folder, tmp_path, capsys):
-    command = [
-        "search",
-        "--model",
-        tiny_folder,
-        "--pattern",
-        "2:4",
-        "--steps",
-        "300",
-        "--checkpoint-every",
-        "5",
-        "--skip",
-        "exact",
-        *SHORT,
-    ]
-    process = _start(*command, "--out", tmp_path / "a")
-    _await_records(process, tmp_path / "a", 4)
-    process.send_signal(number)
-    assert process.wait(60) == (130 if number == signal.SIGTERM else -number)
+    command = ["search", "--model", tiny_folder, "--pattern", "2:4", "--steps", "40", "--checkpoint-every", "4"]
+    command += ["--log-every", "5", "--skip", "exact", *SHORT]
+    out = tmp_path / "a"
+    ended = run_job([*command, "--out", str(out)], out, Moment(r"^sql commit", 4, number))
+    assert ended.code == (130 if number == signal.SIGTERM else -number)
+    assert 1 < len(MetricsReader(out / "metrics.db").scalars("loss")) < 9
     listed = {row["run"]: row for row in _runs_in(tmp_path, capsys)}
     assert listed["a"]["state"] == state
     resumed = ask(capsys, "resume", tmp_path / "a", "--quiet")

@@ -95,7 +95,7 @@ def reading_refused(source: Path, weights: str = "auto") -> str:
 
 
 def rewrite(source: Path, change: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> None:
-    """Write the zip file anew, each member as `change(name, data)`."""
+    """Write the zip file again, each member as `change(name, data)`."""
     with zipfile.ZipFile(source) as archive:
         members = {name: change(name, archive.read(name)) for name in archive.namelist()}
     with zipfile.ZipFile(source, "w", compression) as archive:

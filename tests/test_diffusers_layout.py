@@ -54,7 +54,7 @@ def stock(folder: Path) -> DiTTransformer2DModel:
     return DiTTransformer2DModel.from_pretrained(folder, subfolder="transformer", use_safetensors=True).eval()
 
 
-def mend(model: DiTTransformer2DModel) -> DiTTransformer2DModel:
+def repair(model: DiTTransformer2DModel) -> DiTTransformer2DModel:
     """Set the two things in which diffusers' class differs from the published network."""
     for block in model.transformer_blocks:
         block.norm1.emb.time_proj.downscale_freq_shift = 0
@@ -95,7 +95,7 @@ def test_mended_stock_model_computes_the_same_bits(
 ) -> None:
     ours = build_tiny_dit(1, **changes)
     to_diffusers(ours, tmp_path / "out")
-    theirs = mend(stock(tmp_path / "out"))
+    theirs = repair(stock(tmp_path / "out"))
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(4, *ours.sample_shape, generator=generator)
     t, y = torch.tensor([0, 17, 500, 999]), torch.tensor([0, 3, 9, 10])
@@ -128,7 +128,7 @@ def test_fresh_stock_model_reads_as_ours(tmp_path: Path, inputs: tuple[Tensor, T
         block.norm1.emb.load_state_dict(first)
     theirs.save_pretrained(tmp_path / "bare")
     with torch.no_grad():
-        assert torch.equal(rebuild(tmp_path / "bare")(*inputs), mend(theirs)(*inputs).sample)
+        assert torch.equal(rebuild(tmp_path / "bare")(*inputs), repair(theirs)(*inputs).sample)
     assert any("norm_eps 1e-05" in note for note in describe_diffusers(tmp_path / "bare")["notes"])
 
 
@@ -151,7 +151,7 @@ def test_cut_model_comes_back_with_its_history(
     assert (found.config.kept, found.config.full_depth) == ({"blocks": [0, 3]}, {"blocks": 4})
     with torch.no_grad():
         assert torch.equal(found(*inputs), cut(*inputs))
-        assert torch.equal(mend(stock(tmp_path / "cut"))(*inputs).sample, cut(*inputs))
+        assert torch.equal(repair(stock(tmp_path / "cut"))(*inputs).sample, cut(*inputs))
 
 
 def test_description_needs_the_headers_alone(tiny_dit: DiT, exported: Path) -> None:

@@ -6,15 +6,17 @@ one with a placeholder, as in `tinylab/pruning/criteria/<name>.py`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import re
 import shlex
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tinylab.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -85,10 +87,13 @@ def exists(path: str, page: Path) -> bool:
 @cache
 def help_text(subcommand: str) -> str | None:
     """What `tinylab <subcommand> --help` prints; None if there is no such command."""
-    script = "from tinylab.cli import main; raise SystemExit(main())"
-    arguments = [subcommand] if subcommand else []
-    found = subprocess.run([sys.executable, "-c", script, *arguments, "--help"], capture_output=True, text=True)
-    return found.stdout if found.returncode == 0 else None
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            code = main([*([subcommand] if subcommand else []), "--help"])
+        except SystemExit as ended:
+            code = ended.code
+    return None if code else printed.getvalue()
 
 
 def make_targets() -> set[str]:

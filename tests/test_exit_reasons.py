@@ -1,8 +1,9 @@
-"""Why a job ended: its status says in one line whether it was killed, crashed or ran out of memory, and the mend."""
+"""Why a job ended: its status says in one line whether it was killed, crashed or ran out of memory, and what helps."""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from killed_jobs import in_child
 from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
 from tinylab.config import PruneConfig
+from tinylab.jobs.execute import execute
 from tinylab.launch import launch
 from tinylab.launch.fork_server import ForkServer
 from tinylab.launch.handover import Child, record_end
@@ -23,7 +26,7 @@ from tinylab.runs.exit_reasons import exit_reason, last_exception, oom_kills, ou
 from tinylab.runs.run import Run, Status
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    f()\n'
-MEND = "free some and resume it, or start again with fewer images a step"
+HELP = "free some and resume it, or start again with fewer images a step"
 SILENT = "its process ended without a word; resume it"
 
 
@@ -49,7 +52,7 @@ def test_a_job_that_is_killed_or_crashes_says_why(tiny_folder: str) -> None:
     await_steps(run, 2)
     os.kill(run.status().pid, signal.SIGKILL)
     said = await_word(run)
-    assert (said.state, said.message) == ("interrupted", f"it was killed (signal 9); most often memory ran out; {MEND}")
+    assert (said.state, said.message) == ("interrupted", f"it was killed (signal 9); most often memory ran out; {HELP}")
     launch.relaunch(run)
     await_state(run, "running")  # steps are no sign: it may have logged more of them than its status said
     os.kill(run.status().pid, signal.SIGSEGV)
@@ -80,20 +83,28 @@ def test_a_job_stopped_before_it_could_listen_reads_as_stopped(tiny_folder: str)
     assert (run.stored_status().state, run.stored_status().message) == ("stopped", "stopped before its first step")
 
 
+def with_little_memory(folder: Path) -> str:
+    """Do a job in a process that may take 64 MiB more; what it ended with."""
+    import sklearn.datasets  # noqa: F401
+
+    import tinylab.jobs.prune  # noqa: F401
+
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))
+    try:
+        execute(Run(folder), quiet=True)
+    except Exception as ended:
+        return repr(ended)
+    return ""
+
+
 def test_a_job_for_which_memory_is_too_small_says_the_mend(tiny_folder: str, runs: Path) -> None:
     config = PruneConfig.create(model=tiny_folder, keep=2, samples=1_000_000, threads=1)
     run = Run.create(runs / "large", config)
-    script = (
-        "import resource, sys, pathlib, torch; import tinylab.jobs.prune, sklearn.datasets\n"
-        "from tinylab.jobs.execute import execute; from tinylab.runs.run import Run\n"
-        "held = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))\n"
-        "execute(Run(pathlib.Path(sys.argv[1])), quiet=True)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert run.status().state == "failed", ended.stderr
-    assert run.status().message.startswith(f"memory ran out; {MEND} ("), run.status().message
+    ended = in_child(with_little_memory, run.path)
+    assert ended
+    assert run.status().state == "failed", ended
+    assert run.status().message.startswith(f"memory ran out; {HELP} ("), run.status().message
 
 
 @pytest.mark.parametrize(
@@ -116,15 +127,15 @@ def test_a_job_whose_end_nobody_saw_shows_the_end_of_its_log(runs: Path, log: st
 @pytest.mark.parametrize(
     ("code", "given", "words"),
     [
-        (-9, {}, f"it was killed (signal 9); most often memory ran out; {MEND}"),
-        (-9, {"short_of_memory": True}, f"the system killed it because memory ran out; {MEND}"),
-        (-6, {"exception": "MemoryError"}, f"memory ran out; {MEND} (MemoryError)"),
+        (-9, {}, f"it was killed (signal 9); most often memory ran out; {HELP}"),
+        (-9, {"short_of_memory": True}, f"the system killed it because memory ran out; {HELP}"),
+        (-6, {"exception": "MemoryError"}, f"memory ran out; {HELP} (MemoryError)"),
         (-15, {}, "it was ended by SIGTERM (signal 15); resume it"),
         (-1, {}, "it was ended by SIGHUP (signal 1); resume it"),
         (0, {}, SILENT),
         (3, {}, "its process ended with exit status 3 and no word in log.txt; resume it"),
         (1, {"exception": "ValueError: x"}, "its process ended with ValueError: x; log.txt in its folder says more"),
-        (1, {"exception": "MemoryError"}, f"memory ran out; {MEND} (MemoryError)"),
+        (1, {"exception": "MemoryError"}, f"memory ran out; {HELP} (MemoryError)"),
     ],
 )
 def test_an_exit_status_in_words(code: int, given: dict, words: str) -> None:

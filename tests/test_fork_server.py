@@ -56,7 +56,17 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     fork_server = ForkServer()
     monkeypatch.setattr(launch, "_fork_server", fork_server)
     yield fork_server
+    end_all()
+    if fork_server.process is not None:
+        fork_server.process.kill()  # it would first import what it is at
     fork_server.close()
+
+
+def no_successor(fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the process that waits for the jobs to come, for which a test has no more use while it imports everything."""
+    if fork_server.process is not None:
+        fork_server.process.kill()
+    monkeypatch.setattr(ForkServer, "warm_up", lambda fork_server: None)
 
 
 def await_end(pid: int) -> None:
@@ -93,7 +103,7 @@ def test_a_fork_computes_what_any_process_does_on_several_threads(warm: ForkServ
 
 
 def test_before_everything_is_imported_the_waiting_process_does_the_job_itself(
-    fresh: ForkServer, tiny_folder: str
+    fresh: ForkServer, tiny_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh.warm_up()
     waiting = fresh.process
@@ -101,6 +111,7 @@ def test_before_everything_is_imported_the_waiting_process_does_the_job_itself(
     assert waiting is not None and run.stored_status().pid == waiting.pid and fresh.process is None
     launch.tend()
     assert (fresh.process is not None) == may_fork()  # for the jobs to come
+    no_successor(fresh, monkeypatch)
     await_state(run, "finished")
     assert waiting.wait(60) == 0
 
@@ -148,15 +159,6 @@ def test_without_forks_the_next_process_is_ready_when_a_job_is_about_to_end(
     busy.write_status(Status(state="stopped"))
 
 
-def test_a_waiting_process_that_dies_is_replaced(warm: ForkServer, tiny_folder: str) -> None:
-    waiting = warm.process
-    assert waiting is not None
-    waiting.kill()
-    run = launch.launch(short_prune(tiny_folder))
-    assert run.stored_status().pid != waiting.pid
-    await_state(run, "finished")
-
-
 def test_a_waiting_process_ends_when_its_starter_is_gone() -> None:
     code = "from tinylab.launch import launch; launch.warm_up(); print(launch._fork_server.process.pid)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -184,16 +186,6 @@ def test_a_fork_whose_work_never_comes_ends(warm: ForkServer) -> None:
     process, channel = warm.order()
     channel.close()
     await_end(process.pid)
-
-
-@where_jobs_fork
-def test_a_job_that_is_stopped_reads_so_whoever_saw_its_end(fresh: ForkServer, tiny_folder: str) -> None:
-    await_fork_server()
-    run = launch.launch(long_search(tiny_folder))
-    assert fresh.process is not None
-    fresh.process.kill()
-    launch.stop(run)
-    assert run.stored_status().state == "stopped"
 
 
 def test_where_there_is_no_room_for_a_process_the_app_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,14 +239,24 @@ def test_generators_that_nobody_seeds_differ() -> None:
 
 
 @where_jobs_fork
-def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh: ForkServer, tiny_folder: str) -> None:
+def test_jobs_outlive_the_process_they_come_from_which_is_replaced_and_their_end_is_noticed(
+    fresh: ForkServer, tiny_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLAB_DEVICES", "4")
     await_fork_server()
     first, second = (launch.launch(long_search(tiny_folder)) for _ in range(2))
     for run in (first, second):
         await_steps(run, 1)
-    assert fresh.process is not None
-    fresh.process.kill()
-    fresh.process.wait()
+    young = launch.launch(long_search(tiny_folder))
+    waiting = fresh.process
+    assert waiting is not None
+    waiting.kill()
+    launch.stop(young)  # whoever saw its end, it reads as stopped
+    assert young.stored_status().state == "stopped"
+    third = launch.launch(short_prune(tiny_folder))
+    assert third.stored_status().pid != waiting.pid
+    no_successor(fresh, monkeypatch)
+    waiting.wait()
     assert first.status().active and second.status().active
     os.kill(first.status().pid, signal.SIGKILL)
     while first.stored_status().active:  # though the other goes on
@@ -263,7 +265,6 @@ def test_jobs_outlive_the_process_they_come_from_and_their_end_is_noticed(fresh:
     assert first.stored_status().message == "its process ended without a word; resume it"
     launch.stop(second)
     assert second.stored_status().state == "stopped"
-    third = launch.launch(short_prune(tiny_folder))
     await_state(third, "finished")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from killed_jobs import start_main
 from launched_jobs import await_fork_server, await_state, await_steps, end_all, long_search, short_prune
 from run_folders import make_run
 
@@ -269,8 +270,9 @@ def test_a_finished_run_cannot_be_started_again(tiny_folder, runs):
 def test_an_unexpected_error_is_said_in_the_status_and_kept_in_the_log(tiny_folder, runs):
     run = Run.create(runs / "broken", PruneConfig.create(model=tiny_folder, indices=(0,)))
     (run.path / "artifacts").rmdir()
-    process = subprocess.run([sys.executable, "-m", "tinylab.launch.worker", str(run.path)], check=False)
-    assert process.returncode != 0
+    process = start_main("tinylab.launch.worker", run.path)
+    process.join()
+    assert process.exitcode != 0
     assert run.status().state == "failed"
     assert "artifacts" in run.status().message
     assert "Traceback" in (run.path / "log.txt").read_text()

@@ -183,7 +183,7 @@ def test_rows_of_a_comparison_are_those_that_the_job_had_written(tmp_path: Path,
     for row, wanted in zip(then, short.result()["rows"], strict=True):
         assert row.keys() == wanted.keys()
         for name, value in wanted.items():
-            if name not in ("cells", "speedup"):  # speed is measured anew, and so is the time of choosing
+            if name not in ("cells", "speedup"):  # speed is measured again, and so is the time of choosing
                 assert row[name] == (pytest.approx(value) if isinstance(value, float) else value), name
 
 

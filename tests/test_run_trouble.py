@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from killed_jobs import start_main
 from run_folders import make_run
 from safetensors.torch import load_file, save_file
 
@@ -77,18 +77,18 @@ def test_of_two_that_resume_at_once_one_works_and_one_is_refused(runs: Path, tin
     config = SearchConfig.create(model=tiny_folder, steps=100_000, batch_size=4, log_every=1, threads=1)
     run = make_run(runs, config, "wanted", state="stopped")
     seen = run.stored_status()  # what both saw
-    command = [sys.executable, "-m", "tinylab", "resume", str(run.path), "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
-        try:
-            while not MetricsReader(run.metrics_path).scalars("loss"):
-                assert first.poll() is None
-                time.sleep(0.1)
-            run.write_status(seen)
-            with pytest.raises(BadRequest, match="^run wanted is at work already$"):
-                execute(run, quiet=True)
-        finally:
-            first.send_signal(signal.SIGTERM)
-    assert first.returncode == 130
+    first = start_main("tinylab", "resume", run.path, "--quiet")
+    try:
+        while not MetricsReader(run.metrics_path).scalars("loss"):
+            assert first.exitcode is None
+            time.sleep(0.02)
+        run.write_status(seen)
+        with pytest.raises(BadRequest, match="^run wanted is at work already$"):
+            execute(run, quiet=True)
+    finally:
+        first.terminate()
+        first.join()
+    assert first.exitcode == 130
     assert run.stored_status().state == "stopped"
 
 

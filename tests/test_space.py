@@ -30,7 +30,7 @@ PATIENCE = 300.0  # seconds; two busy cores are slow
 
 @pytest.fixture(autouse=True)
 def nothing_runs_here() -> Iterator[None]:
-    """Each test says anew what runs in this process."""
+    """Each test says for itself what runs in this process."""
     in_process._runners.clear()
     yield
     in_process._runners.clear()

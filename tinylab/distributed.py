@@ -4,8 +4,6 @@ All of them compute; the main one alone writes. Their messages to each other her
 it never makes a GPU wait; gradients go over the backend of the device.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,10 +1,10 @@
-"""The two ways a job can go wrong, told apart because the mend differs."""
+"""The two ways a job can go wrong, kept apart because the way out differs."""
 
 __all__ = ["BadRequest", "Failure", "Stopped"]
 
 
 class BadRequest(ValueError):
-    """What was asked for cannot be done; the message is one line that names the mend. Exit status 2."""
+    """What was asked for cannot be done; the message is one line that says what to change. Exit status 2."""
 
 
 class Failure(RuntimeError):

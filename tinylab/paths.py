@@ -1,7 +1,5 @@
 """The two folders that Tinylab knows by itself."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Recipes by name: the built-in models and how they were trained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType

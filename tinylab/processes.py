@@ -1,7 +1,5 @@
 """Python processes of Tinylab: how another one is started, and what their CPU threads do."""
 
-from __future__ import annotations
-
 import os
 import site
 import sys

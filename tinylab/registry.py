@@ -1,7 +1,5 @@
 """Named choices. Entries point at code by dotted path, so listing the names imports nothing heavy."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar

@@ -1,7 +1,5 @@
 """Seeds as people write them."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any
 

@@ -5,8 +5,6 @@ then its import fails at the first operator it describes, and with it that of to
 diffusers. None of them needs these operators. Declaring the two that are described at import is all that is missing.
 """
 
-from __future__ import annotations
-
 import importlib.machinery
 import sys
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 A job may be asked for by a form, by a raw request, or by an archive that somebody has made up and wants to go on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -3,8 +3,6 @@
 They are streamed as they are made; who may see a run may have them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool

@@ -1,7 +1,5 @@
 """What a page may do to runs: name, delete, restore, thin, take in an archive. Orders come from outside."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Links to what a page shows. In public a link carries a key, which only the owner of the run gets to copy."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import os

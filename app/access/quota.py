@@ -4,8 +4,6 @@ In public everybody has a share of the disk. What was deleted stays there, to be
 for something else.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which models, runs and files the words of a visitor may lead to."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from app.access.settings import lab_settings

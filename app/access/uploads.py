@@ -6,8 +6,6 @@ Gradio also fetches addresses that a request names: `/gradio_api/file=https://â€
 an address. Nothing here needs that, and a lab must not be made to fetch things for strangers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

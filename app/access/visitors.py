@@ -6,8 +6,6 @@ recorded ones; it stops, resumes, renames and deletes its own alone. Requests ar
 them: every handler asks here, whatever the page offers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 import sqlite3

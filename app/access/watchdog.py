@@ -1,7 +1,5 @@
 """Stops jobs that compute longer than a public lab allows, and empties its trash."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

@@ -1,7 +1,5 @@
 """The ground truth of digits-dit as the lessons tell it: all candidates, and what the methods chose. Free of torch."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from dataclasses import dataclass

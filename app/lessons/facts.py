@@ -1,7 +1,5 @@
 """What the lessons say in numbers, all of it computed from recorded data."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from bisect import bisect_left

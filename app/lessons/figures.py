@@ -1,7 +1,5 @@
 """The figures of the lessons, by the plain functions that reports and tabs use where there are such."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

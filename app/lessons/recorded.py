@@ -1,7 +1,5 @@
 """What was recorded: every way to switch the blocks of digits-dit on and off, and hidden values. Free of torch."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Answers that many pages ask for are made once, and kept as they are sent."""
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

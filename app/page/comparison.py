@@ -4,8 +4,6 @@ The page keeps the choice and sends it with every question, and the address name
 `tinylab.compareWith` in `static/page.js`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

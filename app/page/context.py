@@ -1,7 +1,5 @@
 """What the address of the page says: `?run=`, `?tab=`, `?part=`, `?model=`. The browser half is `static/page.js`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

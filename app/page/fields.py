@@ -1,7 +1,5 @@
 """Fields that several tabs have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the page runs before Gradio's own scripts. Gradio itself adds scripts only once it has picked a language."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

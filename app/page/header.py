@@ -1,7 +1,5 @@
 """The top of the page: the loaded model, the queue, and buttons for tour, glossary, language, dark, projector, link."""
 
-from __future__ import annotations
-
 import html
 import json
 import tomllib

@@ -4,8 +4,6 @@ The browser half is `static/parts/live.js`, with `static/replay.js` for runs tha
 function from a run, and maybe from what it is compared with (a second run, or the name of a row), to a `Payload`.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """What the menus offer: (label, value) of runs, plans and models, newest first. Unreadable runs are left out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any

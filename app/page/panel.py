@@ -1,7 +1,5 @@
 """What the working tabs share: start, stop and resume a job, pick a run, show it live."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

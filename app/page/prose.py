@@ -1,7 +1,5 @@
 """The words around the controls of a tab: its purpose, its formula, how to read it; and messages beside a control."""
 
-from __future__ import annotations
-
 import base64
 import html
 from typing import Any

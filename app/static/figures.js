@@ -34,7 +34,7 @@ window.tinylab.figures = (() => {
 
   return {
     // A line of buttons below the figure that is drawn in `slot`, and what it says to those who do not see it; `name` is
-    // that of the files. Called on every redraw: the table is made anew only while it is open.
+    // that of the files. Called on every redraw: the table is made again only while it is open.
     foot(slot, name) {
       const { alternatives, text } = window.tinylab;
       if (!slot.querySelector(":scope > .tl-save")) slot.append(buttons(slot, name), unseen(slot));

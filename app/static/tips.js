@@ -3,7 +3,7 @@
 window.tinylab.tips = (() => {
   const { tinylab } = window;
   const MARKED = ".tl-intro .md, .tl-help .md, .lesson-aside .md"; // prose in which terms are marked
-  const LESSON = ".lesson-prose:not([data-marked])"; // the same in lessons, which make it anew whenever it changes
+  const LESSON = ".lesson-prose:not([data-marked])"; // the same in lessons, which make it again whenever it changes
   const UNMARKED = "button, a, code, h1, h2, h3, .katex, .tl-term, .lesson-aside em"; // the last are titles of papers
   const PAGES = ".lesson-page, .lesson-start"; // prose of one page has every term marked once
   const NAMED = ".tl-live th, .tl-live h4, .tl-card th, .tl-figure span"; // titles that may be a term themselves

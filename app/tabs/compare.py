@@ -1,7 +1,5 @@
 """Compare: what simple rules would have kept, and what each choice is worth after fine-tuning."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

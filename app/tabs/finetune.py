@@ -1,7 +1,5 @@
 """Fine-tune: let a shallow model recover."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gradio as gr

@@ -1,7 +1,5 @@
 """The many fields of a recovery, in small groups, and how a recipe fills them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Generate: the original and its shallow descendants, side by side from the same noise."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Learn: four lessons on recorded data, with things to predict before they are shown."""
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Callable, Mapping

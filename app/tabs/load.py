@@ -1,7 +1,5 @@
 """Load: pick a model and see what it is."""
 
-from __future__ import annotations
-
 import html
 from contextlib import suppress
 from pathlib import Path

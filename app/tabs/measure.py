@@ -1,7 +1,5 @@
 """Measure: how good the pictures of shallow models are, and what they save."""
 
-from __future__ import annotations
-
 import gradio as gr
 
 from app.page.fields import offer_samplers

@@ -1,7 +1,5 @@
 """Cost: what depth saves, measured: weights, arithmetic, seconds, memory, beside caches that need no training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Quality: samples of the original and of shallow models, scored against real pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

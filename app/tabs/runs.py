@@ -1,7 +1,5 @@
 """Runs: everything that was computed, to be found, named, compared, handed on and thrown away."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Search: learn which blocks to keep, and watch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gradio as gr

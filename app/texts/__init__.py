@@ -4,8 +4,6 @@
 `words.toml` is different: it maps the English words that views, figures and menus are made of to another language.
 """
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Mapping

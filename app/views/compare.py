@@ -3,8 +3,6 @@
 Table and figures are those of the report.
 """
 
-from __future__ import annotations
-
 from app.views.parts import Payload, sortable, status_card
 from tinylab.reports.comparison import comparison_figures
 from tinylab.reports.names import method_label

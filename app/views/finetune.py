@@ -1,7 +1,5 @@
 """A fine-tuning: curves, samples on the way, and what it brought; beside another one, if there is one to compare."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path

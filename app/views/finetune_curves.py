@@ -1,7 +1,5 @@
 """The curves of a fine-tuning, alone or with those of another one in the same pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +16,7 @@ __all__ = ["Recovery", "draw_curves", "names_of_two"]
 
 # The loss and its terms, by the names of their curves: what the legend calls them.
 _TERMS = {"loss": "loss", "mse": "images", "vb": "variance", "kd": "teacher's output", "features": "hidden states"}
-_MOST = 1000  # points of a curve; of more, every so-manieth
+_MOST = 1000  # points of a curve; of more, evenly spaced ones
 
 
 _Figure = dict[str, Any]

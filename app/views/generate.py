@@ -1,7 +1,5 @@
 """Samples side by side, with what each image cost: the table is that of the report."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Table and figures are those of the report.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What runs are called in menus; methods and models are called as in reports. Nothing here is escaped yet."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pieces of HTML that several views share. Everything that is not ours is escaped."""
 
-from __future__ import annotations
-
 import base64
 import html
 import time

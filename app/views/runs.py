@@ -3,8 +3,6 @@
 List and card are plain data; the page's script makes HTML of them. Only `tables` of a card is HTML, and escaped.
 """
 
-from __future__ import annotations
-
 import html
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A mask search: the heatmap, what is decided and how surely, the options, the loss; what several seeds agree on."""
 
-from __future__ import annotations
-
 import html as markup
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

@@ -3,8 +3,6 @@
 The form and the comparison of two runs both read from here. Nothing here is escaped yet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any

@@ -119,7 +119,7 @@ class LabPage:
         return self.page.evaluate(f"{_HEATMAP}.data[0].z")
 
     def wait_for_more_columns(self, count: int) -> None:
-        """Wait until the heatmap has more columns than that, even if the page is loaded anew meanwhile."""
+        """Wait until the heatmap has more columns than that, even if the page is loaded again meanwhile."""
         self.wait(f"(count) => {_HEATMAP}?.data?.[0]?.z?.[0]?.length > count", count)
 
     def wait_for_run(self, kind: str, run_id: str) -> None:

@@ -56,7 +56,7 @@ def test_comparison_is_sorted_by_click_and_key_and_set_against_a_row(lab: LabPag
     assert rows(lab, "compare", "table") == table.sorted_by("loss_finetuned").labels
 
     result = compared.result()
-    compared.write_result(result | {"rows": result["rows"][:-1]})  # news: the table is written anew, the order stays
+    compared.write_result(result | {"rows": result["rows"][:-1]})  # news: the table is written again, the order stays
     lab.wait("document.querySelectorAll('#compare-live tbody tr').length === 4")
     assert rows(lab, "compare", "table") == comparison_table(compared).sorted_by("loss_finetuned").labels
     compared.write_result(result)

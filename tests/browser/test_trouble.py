@@ -48,7 +48,7 @@ def test_job_outlives_the_app_and_the_open_page_finds_it_again(
     columns = len(lab.wait_for_columns(0)[0])
     server.restart()
     assert process.is_running()
-    # After a long absence of the app Gradio loads the page anew by itself, after a short one it does not.
+    # After a long absence of the app Gradio loads the page again by itself, after a short one it does not.
     lab.wait_for_more_columns(columns)
     lab.wait_for_run("search", long_search.id)
     lab.page.click("#search-stop:enabled")

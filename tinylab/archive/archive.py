@@ -1,7 +1,5 @@
 """A run as one file: a zip that is made while it is sent, so that gigabytes need no disk space twice. Free of torch."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import tempfile

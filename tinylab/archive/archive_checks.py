@@ -1,7 +1,5 @@
 """Whether an unpacked file is what its name promises, as far as anything here will ever read it. Free of torch."""
 
-from __future__ import annotations
-
 import json
 import math
 import warnings

@@ -1,7 +1,5 @@
 """What an archive claims to hold, judged before a byte of it is unpacked. Free of torch."""
 
-from __future__ import annotations
-
 import io
 import re
 import stat

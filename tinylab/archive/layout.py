@@ -4,8 +4,6 @@ Locks, owners, event files of trackers and what was only half written are of no 
 evaluation are left out, too: its npz holds the same ones.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

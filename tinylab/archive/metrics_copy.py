@@ -1,7 +1,5 @@
 """Copying curves row by row into a file of our own: a snapshot while a job writes, and a way to take a stranger's."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterator

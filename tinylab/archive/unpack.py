@@ -3,8 +3,6 @@
 The archive is unpacked below `.incoming/` in the runs folder, where nothing looks for runs, and moved at the end.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile

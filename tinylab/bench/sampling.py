@@ -1,7 +1,5 @@
 """What half of the blocks saves when pictures are drawn, of two models at one setting; `bench sample` takes any."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a search step costs in every way that gates can run, against the dense one: time, memory, error."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

@@ -1,7 +1,5 @@
 """What a measurement of search steps is asked for, and what each step runs on: a model, its mask and one batch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What training steps of recovery cost, and what the loop adds to forward, backward and optimizer."""
 
-from __future__ import annotations
-
 import contextlib
 import statistics
 import tempfile

@@ -1,7 +1,5 @@
 """The commands that hand runs on: as an archive, and as a notebook that does the same again."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

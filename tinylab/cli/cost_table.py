@@ -1,7 +1,5 @@
 """The result of a measurement of costs, for people or for a document."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

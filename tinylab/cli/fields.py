@@ -1,7 +1,5 @@
 """Between the fields of a job config and the flags of its command."""
 
-from __future__ import annotations
-
 import argparse
 import types
 from typing import Any, Union, get_args, get_origin

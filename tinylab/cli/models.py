@@ -1,7 +1,5 @@
 """The commands that look after models: list, convert, export, push."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

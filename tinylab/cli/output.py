@@ -1,7 +1,5 @@
 """What commands print: values and tables for people, or the same as JSON."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

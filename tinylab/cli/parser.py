@@ -1,7 +1,5 @@
 """The parser: one subcommand a job, and those that look after runs and models."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Commands that several processes carry out together: the main one speaks, the others compute along."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """What all job configs have in common."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -9,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tinylab.errors import BadRequest
 from tinylab.seeds import Seed
 
-__all__ = ["Block", "ClassName", "Decay", "JobConfig", "LoopConfig", "Rate", "Steps"]
+__all__ = ["Block", "ClassName", "Decay", "JobConfig", "LoopConfig", "Rate", "Steps", "TrainConfig"]
 
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -84,3 +82,17 @@ def _first_problem(cls: type[JobConfig], error: ValidationError) -> str:
 
 def _flag(field: str) -> str:
     return field.replace("_", "-")
+
+
+class TrainConfig(LoopConfig):
+    """Train a built-in model from nothing."""
+
+    kind: Literal["train"] = "train"
+    summary: ClassVar[str] = "train a built-in model from nothing"
+
+    preset: str = Field("digits-dit", description="what to train; fills in every value not given")
+    lr: Rate = Field(1e-3, description="largest learning rate of AdamW")
+    warmup: int = Field(200, ge=0, description="steps of linear warm-up; then a cosine to zero")
+    ema_decay: Decay = Field(0.999, description="decay of the averaged weights that are saved")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of classes hidden, for guidance")
+    judged_samples: int = Field(1000, ge=0, le=100_000, description="samples that the digit reader judges at the end")

@@ -1,7 +1,5 @@
 """Choosing layers by rules, and comparing choices."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

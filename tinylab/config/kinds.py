@@ -1,21 +1,18 @@
 """The kinds of job, one row each: whatever depends on the kind of a job is looked up here, and no list of kinds is kept
 elsewhere. To add one, write its code and register its row."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from tinylab.config.base import JobConfig
+from tinylab.config.base import JobConfig, TrainConfig
 from tinylab.config.choosing import CompareConfig, PruneConfig, StudyConfig
 from tinylab.config.measuring import CostConfig, EvaluateConfig
 from tinylab.config.pictures import EncodeConfig, SampleConfig
 from tinylab.config.recovery import FinetuneConfig, RecipesConfig
 from tinylab.config.search import SearchConfig
-from tinylab.config.train import TrainConfig
 from tinylab.errors import BadRequest
 
 __all__ = ["KINDS", "Kind", "config_types", "kind_of", "parse_config", "register_kind"]
@@ -89,7 +86,7 @@ def parse_config(text: str, source: str) -> JobConfig:
         values = json.loads(text)
         kind = KINDS[values["kind"]]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BadRequest(f"{source} is not a job config; start the job anew") from None
+        raise BadRequest(f"{source} is not a job config; start the job again") from None
     return kind.config.create(**values)
 
 

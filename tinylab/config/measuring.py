@@ -1,7 +1,5 @@
 """Measuring: how good samples are, and what a model costs."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Sampling images, and encoding pictures."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

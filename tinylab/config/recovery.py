@@ -1,7 +1,5 @@
 """Making a cut model good again."""
 
-from __future__ import annotations
-
 import math
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Learning which layers to keep."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

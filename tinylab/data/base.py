@@ -1,7 +1,5 @@
 """What all training data offers, and finding it by name."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from torch import Tensor

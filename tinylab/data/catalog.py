@@ -1,7 +1,5 @@
 """Finding data and telling what it is from its index alone: no torch, nothing loaded."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Names of classes, and reading a person's choice of them. Free of torch, so that the app and the checks stay light."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The one center crop, and what is wrong with pictures of which none can be taken."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """scikit-learn's bundled handwritten digits: 1,797 images of 8x8 pixels in ten classes. No network, no files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

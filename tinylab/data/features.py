@@ -4,8 +4,6 @@ A feature file holds one latent (1, C, H, W), or several views of one picture (k
 image. Nothing is unpickled: headers are read by numpy's own parser and arrays are mapped, not loaded.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -5,8 +5,6 @@ latents/shard-00000.safetensors       `latents` (n, C, H, W), `flipped` of the s
                                       `labels` (n,) int64
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, dataclass

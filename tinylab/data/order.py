@@ -1,7 +1,5 @@
 """Which images make up a step, as a pure function of (seed, step): resuming needs no saved random state."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

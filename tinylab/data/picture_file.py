@@ -1,7 +1,5 @@
 """Pictures in one npz file: `images` uint8 (N, H, W, C) and `labels` (N,). Read as a stream, never as a whole."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import zipfile

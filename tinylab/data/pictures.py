@@ -1,7 +1,5 @@
 """Folders of pictures, one folder a class, read as uint8 squares. Pictures of strangers: nothing is taken on trust."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -4,8 +4,6 @@ The layout (Dhariwal & Nichol 2021, arXiv:2105.05233): `arr_0` holds the picture
 classes (N,).
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path

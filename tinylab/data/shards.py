@@ -4,8 +4,6 @@ Rows are fetched with positioned reads: the system keeps what is in use in its c
 a file that shrinks meanwhile gives an error instead of ending the process.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Objectives: what a model is trained to do, and the path its sampler walks back."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from tinylab.diffusion.base import Comparison, Draw, Losses, Objective

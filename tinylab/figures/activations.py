@@ -3,8 +3,6 @@
 Blocks of a cut model stand where they stood before the cut, so that models can be compared block by block.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Pictures of choices: which blocks stay, how sure the search is, and what each choice is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

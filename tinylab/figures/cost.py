@@ -1,7 +1,5 @@
 """What depth costs and what less of it brings: speed against depth, parts of the time, scores at equal seconds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

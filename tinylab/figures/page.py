@@ -1,7 +1,5 @@
 """Figures in one HTML file that needs nothing else: no network, no server."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Scores of samples as a picture: a bar for each model with its interval, and the floor."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A mask search as pictures: layers against steps, and the probability of each block step by step, to be played."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

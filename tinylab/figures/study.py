@@ -1,7 +1,5 @@
 """A study as pictures: losses before and after fine-tuning, their distribution, and where methods lie among them."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Colours, the common layout and axes. Colours are Okabe and Ito's, which colour-blind people can tell apart."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Curves over steps: of one run, or of two in one picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Writing so that a reader, or a crash, sees the old file or the new one and nothing between."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """What was read from small files, kept until they change: many ask for the same few all the time."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

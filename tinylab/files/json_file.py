@@ -1,7 +1,5 @@
 """JSON files: reading an object that a stranger may have written, and writing one at once."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a safetensors file declares, checked against the size of the file before anything is allocated."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

@@ -1,7 +1,5 @@
 """From a request to an admitted job: checked once, its paths pinned, with what was read for it. Free of torch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

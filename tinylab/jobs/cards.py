@@ -1,7 +1,5 @@
 """Model cards: what a saved model is and how to make it again."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

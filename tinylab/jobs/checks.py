@@ -1,7 +1,5 @@
 """What must hold of a request, for the kinds of job that are one file. Free of torch, so that the app stays light."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

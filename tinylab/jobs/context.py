@@ -1,7 +1,5 @@
 """What a job has of its run: where to report, whether to stop, where to put results."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

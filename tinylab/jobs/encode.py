@@ -1,7 +1,5 @@
 """Encode a folder of pictures into shards of latents; a shard is whole or not there."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """From a config to a finished run: check, create, compute, record how it ended."""
 
-from __future__ import annotations
-
 import traceback
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is known of the models, the data and the plan that a job names, each read once. Free of torch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from tinylab.config.recovery import CutConfig

@@ -1,7 +1,5 @@
 """Recover a cut model: warm start, training, with snapshots of its samples on the way."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reports of one piece of work in a cell, as part of the whole job."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

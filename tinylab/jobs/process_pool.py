@@ -1,7 +1,5 @@
 """Work on several processes at once that end with the one that started them."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """Choose layers by a rule, by hand or by a plan, and save the shallow model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Recover one cut model by several recipes, in several processes; every cell (recipe, seed) is stored when done."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import time

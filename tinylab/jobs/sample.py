@@ -1,7 +1,5 @@
 """Draw images, side by side for several models: same noise, classes, guidance and steps."""
 
-from __future__ import annotations
-
 import io
 import statistics
 from functools import partial

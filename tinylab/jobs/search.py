@@ -1,7 +1,5 @@
 """Learn which layers to keep, with one seed or several; save the plan and the model it leaves."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Snapshots on the way of a training: samples from the same noise every time, and how good they are."""
 
-from __future__ import annotations
-
 import torch
 
 from tinylab.config import FinetuneConfig

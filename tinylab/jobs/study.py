@@ -1,7 +1,5 @@
 """Score every candidate right after pruning and after a short fine-tuning, in several processes."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any

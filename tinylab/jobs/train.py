@@ -1,7 +1,5 @@
 """Train a built-in model, judge it, and write its card."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """How many jobs this machine takes at once: one a GPU, or one where there is none. Free of torch."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os

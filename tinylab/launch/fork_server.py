@@ -9,8 +9,6 @@ its own, the channel: the fork reports on it that it was BORN and its process nu
 at last the waiting process reports with which status it has ENDED.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """The processes behind jobs: how one gets its work, and what is recorded when it ends."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

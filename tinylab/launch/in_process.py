@@ -4,8 +4,6 @@ The starter of the app sets which kinds of job, and by what function: `run_here`
 where that function takes it. There it gets no signals; it is asked to stop by a file in its folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import contextvars
 import os

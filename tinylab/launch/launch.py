@@ -3,8 +3,6 @@
 One job a device; who finds none free waits in the queue (`tinylab.launch.queue`), and `tend` starts whose turn it is.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import threading

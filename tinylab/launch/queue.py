@@ -4,8 +4,6 @@ Fair between owners: next is an owner with fewer jobs at work, then one whose ru
 then the one that waits longest. Among the runs of one owner, who came first goes first.
 """
 
-from __future__ import annotations
-
 import statistics
 import threading
 import time

@@ -4,8 +4,6 @@ These two first import what jobs need and then wait for orders, so that a job st
 See `tinylab.launch.fork_server`. Standard input is the socket that orders come from; when that closes, they end.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import gc

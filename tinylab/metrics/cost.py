@@ -1,7 +1,5 @@
 """What a model costs: weights, arithmetic and time, where models are always measured in turn in one process."""
 
-from __future__ import annotations
-
 import re
 import statistics
 import time

@@ -1,7 +1,5 @@
 """The loss of a model on held-out images, with fixed times and noise so that models can be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

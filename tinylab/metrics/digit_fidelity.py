@@ -1,7 +1,5 @@
 """Are samples like the digits? Judged in the features of the classifier that ships with Tinylab."""
 
-from __future__ import annotations
-
 import statistics
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What was measured of the hidden states behind every block of a model, and the same as JSON. Free of torch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

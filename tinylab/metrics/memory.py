@@ -1,7 +1,5 @@
 """The most memory that some work holds at once, and what autograd keeps of a training step."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """What the parts of a model cost: its stacks of blocks, the embedders before and around them, and the head."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a model must offer to be trained, gated, cut and sampled from outside."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """How a block takes and returns the hidden state: what must be known to put something in its place. Free of torch."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Finding models and telling what they are from their headers alone: no torch, no allocation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The families of models: one row each, free of torch. What a config means is read here and nowhere else."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Loading and saving models: strict, safetensors only, checked before anything is allocated."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from pathlib import Path

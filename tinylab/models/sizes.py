@@ -1,7 +1,5 @@
 """The published sizes of each family by name, as configs. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

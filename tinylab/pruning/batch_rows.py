@@ -1,7 +1,5 @@
 """Which samples of a batch go through which block, decided on the CPU for all blocks at once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

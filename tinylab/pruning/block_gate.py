@@ -1,7 +1,5 @@
 """A gate in place of a block's forward: m f(x) + (1 - m) x for every sample, whatever the block takes and returns."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence

@@ -9,8 +9,6 @@ A set is drawn block by block, each time with the exact probability given what w
 through the marginals m (SIMPLE): the derivative of m by the logits is the covariance of the kept blocks.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence

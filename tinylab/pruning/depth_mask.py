@@ -4,8 +4,6 @@ Each group of M consecutive blocks has a categorical over its C(M, N) masks; one
 logit for every block (see `budget_mask`). One mask is drawn per sample.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence

@@ -5,8 +5,6 @@ for the options of a group, and one, called `…_sets`, for the sets of blocks t
 `tinylab.config.choices`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,8 +1,6 @@
 """Gates that apply masks to the blocks of any model: where the mask is 0 a block is the identity,
 x = m f(x) + (1 - m) x (TinyFusion: Fang et al. 2024, arXiv:2412.01199)."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, get_args

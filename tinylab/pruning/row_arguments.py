@@ -1,7 +1,5 @@
 """The arguments of a block for some samples of the batch, whatever the block takes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The one function that cuts a model."""
 
-from __future__ import annotations
-
 import copy
 import re
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Whether a search has decided, in words. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

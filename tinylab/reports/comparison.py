@@ -1,7 +1,5 @@
 """The pictures of a comparison: the page that shows one live and the report both take them from here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page of a report: HTML that needs nothing else. All text of runs is escaped."""
 
-from __future__ import annotations
-
 import base64
 import html
 import re

@@ -1,7 +1,5 @@
 """What methods, models, scores and times are called in a report. Nothing here is escaped, but for `in_figure`."""
 
-from __future__ import annotations
-
 import html
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where runs come from: their state, seeds, versions and commits, as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whether everything that pages and reports read of a run can be read: asked of runs that strangers have packed."""
 
-from __future__ import annotations
-
 import re
 
 from tinylab.config import CompareConfig

@@ -1,7 +1,5 @@
 """Reading what a run has stored, which a stranger may have written: checked values, thinned curves."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import sqlite3

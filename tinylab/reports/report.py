@@ -1,7 +1,5 @@
 """From runs to a report: one page, and its numbers as CSV and JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """How to make runs again: the commands in order, those of the runs that they build on first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A chapter of a report: words, figures, tables, pictures, and the numbers behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

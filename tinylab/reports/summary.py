@@ -1,7 +1,5 @@
 """A report in a few large figures: the model, how much of it stays, what that costs, what it brings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A table as HTML: sortable, the best value of every column standing out, one row pinned to compare with."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Sequence

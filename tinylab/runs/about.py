@@ -1,7 +1,5 @@
 """What people call a run, and what they note about it: `about.json` in its folder. Free of torch."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a config back to the command that a person types for it. Free of torch."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """How much disk space runs take, part by part, and making it less. Free of torch."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Why a job ended that did not record it itself, in one line that names the remedy."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -4,8 +4,6 @@ Both are `flock` on a file: the system frees them, however a process ends. On a 
 guarded by its status alone, and one app a runs folder must do; the package filelock refuses to work there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

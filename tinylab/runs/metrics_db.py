@@ -1,7 +1,5 @@
 """Metrics of one run in one SQLite file: the job is the only writer, readers open it read-only at any time."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -3,8 +3,6 @@
 The code is plain Python and also runs outside of a notebook; there it prints what can be printed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 {"owner": NAME, "readers": [NAME, ...]}. Names are opaque; a run without the file, or with a damaged one, is nobody's.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Recorded runs: real ones that come with the lab, for those who cannot compute one now. Nothing is written in them."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3

@@ -1,7 +1,5 @@
 """A run as it was at some time of its computation, so that it can be watched again."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The runs there are: finding, listing and naming them."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

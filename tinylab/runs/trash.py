@@ -3,8 +3,6 @@
 When a run was deleted is the time of its folder there, so that deleting works on a full disk, too.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Sampling images from a model. The rows of all samplers are in `tinylab.config.choices`."""
 
-from __future__ import annotations
-
 from tinylab.config.choices import SAMPLERS
 from tinylab.errors import BadRequest
 

@@ -1,7 +1,5 @@
 """What every sampler is given: a model, classes, settings, and noise that belongs to single images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The probability-flow ODE of a flow model, from noise (t = 0) to data (t = 1)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Walking a Gaussian chain back, one step rule a sampler."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import cast
 

@@ -1,7 +1,5 @@
 """From noise and classes to images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Turning sampled tensors into pictures."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

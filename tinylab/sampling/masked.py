@@ -1,7 +1,5 @@
 """Iterative sampling of a MAR: all tokens hidden at first, drawn a few at a time in random order (Li et al. 2024)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import cast

@@ -1,7 +1,5 @@
 """Atomic, verified checkpoints: a crash at any moment leaves the last good one in place. No pickles."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

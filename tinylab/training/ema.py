@@ -1,7 +1,5 @@
 """Exponential moving averages of weights."""
 
-from __future__ import annotations
-
 import copy
 from typing import Generic, TypeVar
 

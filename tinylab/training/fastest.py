@@ -1,7 +1,5 @@
 """Which of several ways to take the same step is the fastest, here and now."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The hidden states that chosen blocks of a model leave behind."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 

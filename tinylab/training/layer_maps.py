@@ -1,7 +1,5 @@
 """Which of the teacher's blocks each block of a student stands for and learns from. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType

@@ -5,8 +5,6 @@ over, 0 to 1. Written below: L_task, the student's loss on the images; L_kd, the
 the target; h and h', hidden states of student and teacher at a pair of mapped layers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

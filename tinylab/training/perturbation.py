@@ -4,8 +4,6 @@
 The weights that moved along stay as they are between two decisions; the paper trains them on.
 """
 
-from __future__ import annotations
-
 import copy
 import random
 from collections.abc import Callable, Iterable

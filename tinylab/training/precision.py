@@ -1,7 +1,5 @@
 """How the models of a training are computed: precision, compiled blocks, blocks that are computed twice."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Batches that are prepared while the step before them is computed."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections import deque

@@ -1,7 +1,5 @@
 """Where a training loop reports to. Free of torch, so that readers of runs stay light."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Training a cut model on, taught by the model that it was cut from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path

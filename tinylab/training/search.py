@@ -1,7 +1,5 @@
 """The mask search: learn which blocks to keep while the weights move along (TinyFusion, section 3)."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

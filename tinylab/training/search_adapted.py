@@ -1,7 +1,5 @@
 """The mask search on a transformer of diffusers, with inputs that were encoded before."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Tensors of which every process holds a part (DTensors), and whole ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

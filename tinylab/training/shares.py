@@ -1,7 +1,5 @@
 """Who computes which images of a step: all processes alike, each in equal micro-batches. Free of torch."""
 
-from __future__ import annotations
-
 from tinylab.errors import BadRequest
 
 __all__ = ["check_shares", "rows_of"]

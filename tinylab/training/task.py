@@ -1,7 +1,5 @@
 """What the training loop needs of whatever is trained."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Programs that show curves, by name. Each is a library of its own, imported when a run uses it."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import os

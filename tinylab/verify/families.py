@@ -1,7 +1,5 @@
 """What golden files of a DiT, a SiT and a MAR pin: forward passes, guidance, losses, gradients and sampling."""
 
-from __future__ import annotations
-
 import re
 from typing import cast
 

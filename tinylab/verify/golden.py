@@ -1,7 +1,5 @@
 """Reading golden files: inputs, random weights, and the outputs that published code gave for them."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

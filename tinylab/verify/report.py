@@ -1,7 +1,5 @@
 """Comparing what was recomputed with what a golden file holds, one row a quantity."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What golden files of TinyFusion pin: depth masks with the Gumbel noise given, and masked distillation."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Record the data of the lessons: `python -m app.lessons.recording.record`. Stopped, it goes on where it was."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the distinct choices of the compared methods end at, by the recipe of the study of digits-dit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

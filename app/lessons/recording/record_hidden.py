@@ -4,8 +4,6 @@ The student is the learned choice right after the cut: where recovery begins. Ea
 its span, as in the default recipe; the masks are those of `tinylab.training.losses.masked_kd`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

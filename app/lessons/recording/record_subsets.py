@@ -4,8 +4,6 @@ Bit i of a mask is 1 where block i is on. Everything is computed by the code tha
 only what masks have in common from the first block on is computed once where the loss is measured.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What a comparison sets against each other: rules by name, mask searches by pattern, plans. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The job itself: cell after cell, each of which chooses blocks and measures what is left, and is stored when done."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What a choice of blocks is worth: losses before and after fine-tuning, size and speed."""
 
-from __future__ import annotations
-
 import shutil
 import statistics
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What a measurement of costs must be asked for. Free of torch, so that the app stays light."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

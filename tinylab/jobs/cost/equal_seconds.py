@@ -1,7 +1,5 @@
 """Rivals at equal seconds an image: each takes the steps that fit, and what they draw is scored."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

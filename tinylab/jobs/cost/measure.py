@@ -1,7 +1,5 @@
 """Everything that a `CostConfig` asks for, measured in one process."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any

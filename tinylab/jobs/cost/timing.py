@@ -1,7 +1,5 @@
 """Time and memory of several contenders at one batch size and number of steps, in turn in one process."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

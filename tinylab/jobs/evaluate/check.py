@@ -1,7 +1,5 @@
 """What an evaluation must be asked for, and what it takes by itself. Free of torch, so that the app stays light."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

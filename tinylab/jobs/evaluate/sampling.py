@@ -1,7 +1,5 @@
 """Drawing the samples of an evaluation: models in turn, each process its share, from where the last one ended."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Iterator, Sequence

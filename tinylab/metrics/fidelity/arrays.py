@@ -1,7 +1,5 @@
 """Pictures, and statistics of pictures, in npz files; every array is checked before it is read."""
 
-from __future__ import annotations
-
 import math
 import warnings
 import zipfile

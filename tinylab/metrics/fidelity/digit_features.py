@@ -1,7 +1,5 @@
 """Features of 8x8 digits: what the shipped reader sees in them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

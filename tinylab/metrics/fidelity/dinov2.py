@@ -1,7 +1,5 @@
 """Features of DINOv2 (Oquab et al. 2023), which follow people's judgement of pictures more closely than Inception's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

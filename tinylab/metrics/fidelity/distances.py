@@ -1,7 +1,5 @@
 """Distances of two sets of features: Fréchet (FID, sFID), kernel (KID), and precision and recall."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What the networks behind the extractors have in common."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """Features of Inception v3: what published FID, sFID, KID and Inception Scores are measured in."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import pickle

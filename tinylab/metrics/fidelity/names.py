@@ -1,7 +1,5 @@
 """What the scores and the extractors are called, in the order in which they are shown. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType

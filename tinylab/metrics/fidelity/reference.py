@@ -1,7 +1,5 @@
 """Real pictures that samples are compared with, and their features, kept on the disk."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

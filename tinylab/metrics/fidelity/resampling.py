@@ -1,7 +1,5 @@
 """How far a score would move if other samples had been drawn: half-samples, a bootstrap without replacement."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The scores of generated pictures against real ones, from the features of both."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass

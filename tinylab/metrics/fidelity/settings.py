@@ -4,8 +4,6 @@ The entries read here are those of an evaluation's result.json. What a score dep
 setting: the extractor and its weights, the reference, the number of samples, and how they were drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Transformers of the diffusers library, made ready to be gated and cut: see `adapt` and `load_adapted`."""
 
-from __future__ import annotations
-
 from tinylab.models.adapters.adapted import AdaptedTransformer, adapt
 from tinylab.models.adapters.load import load_adapted
 

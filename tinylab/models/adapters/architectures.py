@@ -1,7 +1,5 @@
 """The transformers of diffusers whose blocks have been looked at: one row each. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

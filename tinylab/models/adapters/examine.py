@@ -1,7 +1,5 @@
 """Whether the blocks of a transformer that nobody has looked at can be left out one by one."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Loading a transformer of diffusers from a folder, checked before anything is allocated."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterator, Mapping

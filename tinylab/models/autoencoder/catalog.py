@@ -1,7 +1,5 @@
 """Finding autoencoders and telling what they are from their config alone: no torch, no allocation."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

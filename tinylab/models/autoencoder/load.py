@@ -1,7 +1,5 @@
 """The autoencoder between pictures and the latents that most published diffusion transformers work on."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Finding a DiT in a folder that diffusers wrote and telling what it is from headers alone: no torch, no allocation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,7 +121,7 @@ def _history(transformer: Path, depth: int) -> dict[str, Any]:
     full: Any = history.get("full_depth")
     if not history_fits(kept, full, {_STACK: depth}):
         raise BadRequest(f"{transformer / HISTORY_FILE} does not fit a model of {depth} blocks; get a whole copy of it")
-    return {"kept": {"blocks": list(kept[_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
+    return {"kept": {"blocks": list(history["kept"][_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """A DiT from and to the layout of the diffusers library, without loss where that library's class can say the same."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence

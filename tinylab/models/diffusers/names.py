@@ -4,8 +4,6 @@ diffusers' DiTTransformer2DModel holds the embedders of time and class once per 
 computes the positions itself; all else is only named otherwise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

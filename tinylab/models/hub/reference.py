@@ -1,7 +1,5 @@
 """References to models on the Hugging Face Hub: `hub:ORG/NAME@REVISION`. Free of torch and of the network."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The diffusion transformer in its published layout (Peebles & Xie, 2023, arXiv:2212.09748)."""
 
-from __future__ import annotations
-
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin

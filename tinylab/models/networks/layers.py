@@ -1,7 +1,5 @@
 """The parts of a DiT, with the parameter names of the published checkpoints (Peebles & Xie, 2023)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

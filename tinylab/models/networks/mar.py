@@ -1,7 +1,5 @@
 """The masked autoregressive model in its published layout (Li et al. 2024, arXiv:2406.11838)."""
 
-from __future__ import annotations
-
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin

@@ -1,7 +1,5 @@
 """The digit reader: a small convolutional classifier that judges samples, and how well it reads them."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config

@@ -1,7 +1,5 @@
 """The interpolant transformer in its published layout (Ma et al. 2024, arXiv:2401.08740)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from diffusers.configuration_utils import register_to_config

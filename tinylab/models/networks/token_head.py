@@ -1,7 +1,5 @@
 """The small denoiser that draws one token of a MAR, with the parameter names of the published checkpoints."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from tinylab.models.networks.layers import TimestepEmbedder

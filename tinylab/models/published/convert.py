@@ -1,7 +1,5 @@
 """From a published checkpoint to a model folder: recognised by its header, strict, whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Writing tensors as float32 safetensors one at a time, so that a big checkpoint is never in memory twice."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

@@ -1,7 +1,5 @@
 """Writing a model as the original code saves it, and as a model folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

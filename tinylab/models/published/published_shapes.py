@@ -1,7 +1,5 @@
 """The names and shapes of a whole published state dict, worked out from a config. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

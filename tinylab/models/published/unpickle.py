@@ -6,8 +6,6 @@ Prints one JSON object: what was read, or `error`. Memory and time are limited i
 system, before the file is opened.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """How much every block changes the hidden state, in one pass over noised samples."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

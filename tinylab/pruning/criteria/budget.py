@@ -1,7 +1,5 @@
 """Which layouts a rule can follow, and whether a choice follows one. Free of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 from tinylab.errors import BadRequest

@@ -1,7 +1,5 @@
 """Noised samples that criteria measure with, and the loss of a model with some blocks left out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping
 

@@ -1,7 +1,5 @@
 """Evolutionary search (EvoPress: Sieberling et al. 2024, arXiv:2410.14649): swaps, offspring, selection by loss."""
 
-from __future__ import annotations
-
 import random
 
 from tinylab.pruning.criteria.base import Choice, Request, by_stack

@@ -1,7 +1,5 @@
 """Greedy removal and beam search: leave out the block that costs the loss least, measure the rest again, and so on."""
 
-from __future__ import annotations
-
 from tinylab.pruning.criteria.base import Choice, Request, by_stack
 from tinylab.pruning.criteria.calibration import Calibration
 

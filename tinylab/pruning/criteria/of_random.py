@@ -1,7 +1,5 @@
 """The best, the median and the worst of random choices by calibration loss: low loss does not mean recoverable."""
 
-from __future__ import annotations
-
 import random
 
 from tinylab.pruning.criteria.base import Choice, Request, by_stack

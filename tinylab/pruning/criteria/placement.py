@@ -3,8 +3,6 @@
 Places count within every group; where one budget holds for several stacks, each of them keeps its share.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 
 from tinylab.errors import BadRequest

@@ -1,7 +1,5 @@
 """Sensitivity: how much worse the loss is without a block, one block at a time."""
 
-from __future__ import annotations
-
 from tinylab.pruning.criteria.base import Choice, Request, keep_highest
 from tinylab.pruning.criteria.calibration import Calibration
 

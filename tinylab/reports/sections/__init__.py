@@ -1,7 +1,5 @@
 """One chapter of a report for each kind of run, as the row of the kind names it."""
 
-from __future__ import annotations
-
 from tinylab.config import kind_of
 from tinylab.registry import load
 from tinylab.reports.reading import as_result

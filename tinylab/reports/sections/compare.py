@@ -1,7 +1,5 @@
 """What a report tells of a comparison of methods."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from tinylab.config import CompareConfig

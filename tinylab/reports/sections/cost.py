@@ -1,7 +1,5 @@
 """What a report tells of costs: speed against depth, where the time goes, scores at equal seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What a report tells of an evaluation: every score with its interval, the floor, and the samples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What a report tells of a recovery: curves, samples on the way, hidden values, losses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, cast
 

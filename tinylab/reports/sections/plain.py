@@ -1,7 +1,5 @@
 """What a report tells of a run of any other kind, such as a training: its numbers and its curves."""
 
-from __future__ import annotations
-
 from tinylab.config import kind_of
 from tinylab.figures import curves
 from tinylab.reports.names import in_figure

@@ -1,7 +1,5 @@
 """What a report tells of a cut by a rule, by hand or by a plan."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from tinylab.config import PruneConfig

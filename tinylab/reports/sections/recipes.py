@@ -1,7 +1,5 @@
 """What a report tells of recipes of recovery, side by side."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from tinylab.config import RecipesConfig

@@ -1,7 +1,5 @@
 """What a report tells of drawn samples: the grids side by side, from equal noise, and what an image cost."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from tinylab.config import SampleConfig

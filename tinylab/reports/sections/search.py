@@ -1,7 +1,5 @@
 """What a report tells of a mask search: the film, the decision, what it is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What a report tells of a study of all choices."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """The tables of a comparison of methods and of a comparison of recipes."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The tables of a cost run: size and arithmetic by part, speed and memory, scores at equal seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables of single runs: losses before and after, what a search decided, the best of a study, drawn samples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

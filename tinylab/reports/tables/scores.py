@@ -1,7 +1,5 @@
 """The table of scores: a separate column for every setting, so that no two that cannot be compared stand together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

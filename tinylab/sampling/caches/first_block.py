@@ -4,8 +4,6 @@ All blocks run unless the first one adds nearly what it added in the last forwar
 time is added again. That is decided on the host, so every forward pass waits for the GPU.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

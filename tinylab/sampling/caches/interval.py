@@ -3,8 +3,6 @@
 The simplest of the feature caches over steps (DeepCache, Ma et al. 2023, arXiv:2312.00858, does it in a U-Net).
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -7,8 +7,6 @@ counts no more than one in the first, however much of a state merely passes thro
 before the first step, so that they are the same for every part of a step and after a resume.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The noised images that warm starts are computed from."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

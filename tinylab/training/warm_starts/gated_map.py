@@ -1,7 +1,5 @@
 """Least squares for a linear map whose result passes a gate: one weighted problem for every output channel."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

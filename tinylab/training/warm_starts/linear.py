@@ -6,8 +6,6 @@ y + g * (T m + b) comes nearest to the teacher's state after the span, and becom
 paper has no gates and no bias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A kept block becomes the mean of its span (Amber-Image: arXiv:2602.17047)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
