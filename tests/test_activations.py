@@ -11,7 +11,7 @@ import pytest
 import torch
 from adding_blocks import Sum
 from tiny_transformers import build, run
-from tinylab.training.losses.masked_kd import usual
+from tinylab.training.losses import usual
 from torch import Tensor, nn
 
 from tinylab.data.digits import load_digits

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app.live import Payload
 
+from app.live import Payload
 from app.views import compare, finetune, search
 from tinylab.cli import main
 from tinylab.jobs.execute import execute
