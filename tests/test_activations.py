@@ -11,7 +11,6 @@ import pytest
 import torch
 from adding_blocks import Sum
 from tiny_transformers import build, run
-from tinylab.training.losses.masked_kd import usual
 from torch import Tensor, nn
 
 from tinylab.data.digits import load_digits
@@ -26,6 +25,7 @@ from tinylab.models.adapters import adapt
 from tinylab.models.families import FAMILIES
 from tinylab.pruning.plan import DepthPlan
 from tinylab.pruning.surgery import apply_plan
+from tinylab.training.losses import usual
 
 HELD_OUT = load_digits()[1]
 every_family = pytest.mark.parametrize("family", FAMILIES)

@@ -1,7 +1,7 @@
 """Hidden values of the built-in models, and what a mask at kσ leaves of a loss on them.
 
 The student is the learned choice right after the cut: where recovery begins. Each of its blocks learns from the end of
-its span, as in the default recipe; the masks are those of `tinylab.training.losses.masked_kd`.
+its span, as in the default recipe; the masks are those of `tinylab.training.losses`.
 """
 
 import json

@@ -117,7 +117,8 @@ def _history(transformer: Path, depth: int) -> dict[str, Any]:
     if not exists(transformer / HISTORY_FILE):
         return {}
     history = _read_json(transformer / HISTORY_FILE)
-    kept, full = history.get("kept"), history.get("full_depth")
+    kept: Any = history.get("kept")
+    full: Any = history.get("full_depth")
     if not history_fits(kept, full, {_STACK: depth}):
         raise BadRequest(f"{transformer / HISTORY_FILE} does not fit a model of {depth} blocks; get a whole copy of it")
     return {"kept": {"blocks": list(history["kept"][_STACK])}, "full_depth": {"blocks": history["full_depth"][_STACK]}}
