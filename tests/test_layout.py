@@ -94,7 +94,7 @@ def test_a_resolved_pattern_is_read_as_itself(text):
         ("time=1", DEPTH, "between 0 and 1"),
         ("time=0.0", DEPTH, "between 0 and 1"),
         ("time=nan", DEPTH, "between 0 and 1"),
-        ("encoder=1:2", TWO, "nothing about decoder"),
+        ("encoder=1:2", TWO, "does not name decoder"),
         ("encoder=1:2;encoder=1:2", TWO, "each stack once"),
         ("blocks=1:2", TWO, "each stack once"),
         ("half", {"encoder": 3, "decoder": 2}, "keep=2"),

@@ -161,7 +161,7 @@ def test_text_of_strangers_is_escaped_everywhere(runs: Path) -> None:
     result = evaluation(names=(evil, "half"))
     result["reference"]["name"] = result["extractor"]["name"] = evil
     result["warnings"] = [evil]
-    run = make_run(runs, EvaluateConfig.create(model=evil, sampler=evil), "evil")
+    run = make_run(runs, EvaluateConfig.create(model=evil, reference=evil), "evil")
     run.write_result(result)
     (run.path / "origin.json").write_text(json.dumps({"git": evil, "python": evil, "packages": {evil: evil}}))
     part = own_part(build_report([run], title=evil).html)
