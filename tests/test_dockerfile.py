@@ -178,7 +178,7 @@ def run_check(root: Path, *options: str) -> tuple[int, str]:
         append("Dockerfile", "EXPOSE 80\n"),
         append("requirements.txt", "left-pad==1\n"),
         append(".dockerignore", "docs\n"),
-        append("pyproject.toml", "[tool.setuptools.package-data]\n"),
+        append("pyproject.toml", "[tool.setuptools.exclude-package-data]\n"),
         append(".ci/image/building.py", "\n"),
         append(".ci/dockerfile", "\n"),
         lambda root: (root / PASSED).unlink(),

@@ -138,7 +138,7 @@ def test_quality_and_cost_are_measured_and_found_again(lab: LabPage, server: Any
     lab.page.reload()
     lab.wait_for_run("cost", measured.id)
     lab.wait("document.querySelector('#cost-live .tl-gap')?.clientWidth > 0")
-    assert lab.page.get_by_role("tab", name="Cost", exact=True).get_attribute("aria-selected") == "true"
+    assert lab.page.get_by_role("tab", name="Cost", exact=True).first.get_attribute("aria-selected") == "true"
     assert lab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     lab.open_tab("evaluate")
     lab.wait_for_run("evaluate", scored.id)

@@ -164,7 +164,7 @@ def test_keys_step_play_and_go_to_both_ends(lab: LabPage) -> None:
     press("ArrowLeft")
     wait_for_step(lab, 27)
     assert lab.page.locator(SLIDER).get_attribute("aria-valuetext") == "step 27 of 250"
-    lab.page.get_by_role("button", name="One moment back").focus()
+    lab.page.get_by_role("button", name="One step back").focus()
     press("ArrowRight")
     wait_for_step(lab, 30)
     press("Enter")
