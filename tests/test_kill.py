@@ -70,7 +70,6 @@ def kill_and_finish(home: Path, job: str, folder: Path, moments: Sequence[Moment
 
 BEFORE_THE_FIRST_STEP = [
     Moment(r"^replace status.json", 2),  # the second is the job's own
-    Moment(r"^replace plan.json"),
     Moment(r"^replace artifacts/snapshots/0000000.png"),
 ]
 IN_A_SAVE = [

@@ -98,7 +98,7 @@ def start(given: WarmUp) -> None:
 def merges(given: WarmUp) -> list[Merge]:
     """The spans with removed blocks."""
     taught = given.teacher.block_stacks()
-    for kept in (block for blocks in taught.values() for block in blocks):
+    for kept in (taught[stack][i] for stack, several in given.plan.kept.items() for i in several):
         if type(kept) not in _GATES:
             raise BadRequest(
                 f"the warm start linear knows the blocks of DiT, SiT and MAR, not a {type(kept).__name__}; "
